@@ -1,0 +1,57 @@
+# Everything happens in .venv; the only things needed beforehand are Python 3.11+ and make.
+# What a target needs it installs itself, so `make demo` and `make test` work in a fresh clone.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 …` chooses another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint fix schemas bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1m%-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Create .venv with everything from the lock file
+
+$(STAMP): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found on PATH." \
+		"Install one (e.g. apt install python3.11 python3.11-venv, or brew install python@3.11)" \
+		"or name it: make PYTHON=/path/to/python3.11 install" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## Start broker, store and worker, replay a simulation, print profiles and figures
+	$(BIN)/profiler demo
+
+test: install ## Run all tests (with the embedded broker and store)
+	$(BIN)/pytest
+
+lint: install ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fix: install ## Mend style and format where a tool can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+schemas: install ## Regenerate schemas/ from the types
+	$(BIN)/profiler schemas --write schemas
+
+bench: install ## Measure events/s, against a plain Faust agent
+	$(BIN)/profiler bench
+
+lock: install ## Regenerate the lock files from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal -p 3.11 --all-extras --group dev --generate-hashes \
+		pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal -p 3.11 --generate-hashes \
+		pyproject.toml -c requirements.lock -o requirements-runtime.lock
+
+clean: ## Remove .venv and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,274 @@
+"""Stored profiles against recomputed ones: what *equal* means, column by column.
+
+Integers must be identical. Sums are compared in the stored (landmark) scale, in which a fresh event
+weighs at least 1: float64 sums within 1e-9 of the sum of absolute contributions, float32 vectors
+within 1e-5 of their norm. Sequential columns must be equal where the order of arrival is known, and
+lie within their documented bounds where it is not. *Derived* columns and the ring of recent ids are
+not compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from msgspec import Struct
+
+from profiler.reference import SIZES, SUMS, TOP_LISTS, ReferencePerson
+from profiler.reference_interest import TOP_PLACES, TopList
+
+SUM_TOLERANCE: Final = 1e-9
+VECTOR_TOLERANCE: Final = 1e-5
+CANCELLATION: Final = 0.1
+"""Random directions cancel, so a long sum's norm is far below the length of what was added, to
+which float32 rounding is proportional: a vector counts as at least this share of that length."""
+
+FLOAT64_FLOOR: Final = 1e-290
+FLOAT32_FLOOR: Final = 1e-30
+"""Where decay has used up the digits of the type: about 2^-960 and 2^-100 of a fresh event."""
+
+Found = tuple[str, str, str]
+"""A column with its expected and its actual value, as text."""
+
+
+class Difference(Struct, frozen=True):
+    """A column of a profile that is not what it must be.
+
+    Parameters
+    ----------
+    pid
+        The profile.
+    column
+        The column, or *profile* where the whole of it is missing, unexpected or not erased.
+    expected, actual
+        For people.
+    """
+
+    pid: str
+    column: str
+    expected: str
+    actual: str
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """Outcome of comparing all profiles.
+
+    Parameters
+    ----------
+    profiles
+        Profiles that are expected or stored.
+    mismatched
+        Profiles that differ, the missing and the unexpected included.
+    missing, unexpected
+        Expected but not stored, and stored but not expected.
+    unordered
+        Profiles whose order of arrival is unknown: their sequential columns were held against
+        bounds.
+    differences
+        The first few.
+    """
+
+    profiles: int
+    mismatched: int
+    missing: int
+    unexpected: int
+    unordered: int
+    differences: tuple[Difference, ...]
+
+
+def compare(
+    pid: str, person: ReferencePerson, row: np.void, *, ordered: bool = True
+) -> list[Difference]:
+    """All columns of a row that differ from what they must be.
+
+    Parameters
+    ----------
+    row
+        A row of the spec's dtype.
+    ordered
+        Whether events were applied in the order in which the reference applied them.
+    """
+    found: Iterator[Found] | list[Found]
+    try:
+        found = [
+            *_exact(person, row),
+            *_sums(person, row),
+            *_tops(person, row, ordered=ordered),
+            *_sessions(person, row, ordered=ordered),
+        ]
+    except ValueError as absent:  # NumPy's answer to an unknown field
+        found = [("profile", "all columns", str(absent))]
+    return [Difference(pid, *parts) for parts in found]
+
+
+class Auditor:
+    """Compares profiles as they come, in any order.
+
+    Parameters
+    ----------
+    people
+        What must be stored, by pid.
+    limit_differences
+        How many differences are kept.
+    """
+
+    def __init__(
+        self, people: Mapping[str, ReferencePerson], *, limit_differences: int = 10
+    ) -> None:
+        self._people = people
+        self._limit = limit_differences
+        self._seen: set[str] = set()
+        self._differences: list[Difference] = []
+        self._mismatched = self._unexpected = 0
+
+    def see(self, pid: str, row: np.void | None) -> bool:
+        """Compare a stored profile; None is a tombstone. Return False for a pid seen before."""
+        if pid in self._seen:
+            return False
+        self._seen.add(pid)
+        person = self._people.get(pid)
+        if person is None:
+            self._unexpected += 1
+            self._note([Difference(pid, "profile", "none", "stored")])
+        elif person.erased != (row is None):
+            state = {True: "erased", False: "alive"}
+            texts = state[person.erased], state[row is None]
+            self._note([Difference(pid, "profile", *texts)])
+        elif row is not None:
+            self._note(compare(pid, person, row, ordered=person.ordered))
+        return True
+
+    def comparison(self) -> Comparison:
+        """Outcome, once all stored profiles have been seen."""
+        missing = [pid for pid in self._people if pid not in self._seen]
+        kept = [
+            Difference(pid, "profile", "stored", "none")
+            for pid in missing[: max(0, self._limit - len(self._differences))]
+        ]
+        return Comparison(
+            profiles=len(self._seen) + len(missing),
+            mismatched=self._mismatched + len(missing),
+            missing=len(missing),
+            unexpected=self._unexpected,
+            unordered=sum(not person.ordered for person in self._people.values()),
+            differences=(*self._differences, *kept),
+        )
+
+    def _note(self, differences: list[Difference]) -> None:
+        self._mismatched += bool(differences)
+        self._differences += differences[: self._limit - len(self._differences)]
+
+
+def _exact(person: ReferencePerson, row: np.void) -> Iterator[Found]:
+    for name, expected in person.exact().items():
+        actual = row[name].tolist()
+        if actual != expected:
+            yield name, str(expected), str(actual)
+
+
+def _sums(person: ReferencePerson, row: np.void) -> Iterator[Found]:
+    for name in SUMS:
+        expected, actual = person.sums[name], _list(row[name])
+        if len(actual) != len(expected):
+            yield name, f"{len(expected)} numbers", f"{len(actual)} numbers"
+        elif SIZES.get(name) == 1:
+            norm, distance = math.hypot(*expected), math.dist(expected, actual)
+            scale = max(norm, CANCELLATION * person.sizes[name][0], FLOAT32_FLOOR)
+            if not distance <= VECTOR_TOLERANCE * scale:
+                yield name, f"norm {norm:.9g}", f"at distance {distance:.9g}"
+        else:
+            sizes = person.sizes.get(name, expected)
+            for k, (e, a, size) in enumerate(zip(expected, actual, sizes, strict=True)):
+                # Written so that a NaN is a difference.
+                if not abs(e - a) <= SUM_TOLERANCE * size + FLOAT64_FLOOR:
+                    yield name, f"[{k}] {e!r}", f"[{k}] {a!r}"
+                    break
+
+
+def _tops(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:
+    for kind in TOP_LISTS:
+        ids, weights = _list(row[f"interest.{kind}_id"]), _list(row[f"interest.{kind}_weight"])
+        top = person.tops[kind]
+        actual = {token: weight for token, weight in zip(ids, weights, strict=True) if token}
+        n_taken = sum(token != 0 for token in ids)
+        if n_taken != len(actual) or n_taken != len(top.weights):
+            yield f"interest.{kind}_id", f"{len(top.weights)} tokens", f"{n_taken} places taken"
+            continue
+        compared = _top_bounded if top.contested or not ordered else _top_exact
+        for column, expected, found in compared(top, actual):
+            yield f"interest.{kind}_{column}", expected, found
+
+
+def _top_exact(top: TopList, actual: Mapping[int, float]) -> Iterator[Found]:
+    least = min(top.weights.values(), default=0.0)
+    for token in sorted(top.weights.keys() ^ actual.keys()):
+        present = top.weights.get(token), actual.get(token)
+        weight = present[0] if present[1] is None else present[1]
+        assert weight is not None
+        if not _near(weight, least):
+            yield "id", _entry(token, present[0]), _entry(token, present[1])
+            return
+    for token in top.weights.keys() & actual.keys():
+        if not _near(top.weights[token], actual[token]):
+            yield "weight", _entry(token, top.weights[token]), _entry(token, actual[token])
+            return
+
+
+def _top_bounded(top: TopList, actual: Mapping[int, float]) -> Iterator[Found]:
+    """Hold a list against what is true of Space-Saving in every order.
+
+    Weights are at most 1/16 of the mass too great and never too small, so two lists differ by at
+    most that where both have a token; one that a list lacks weighs at most that in truth, and at
+    most twice that in the other. The weights of a list always add up to the mass.
+    """
+    bound = top.mass / TOP_PLACES * (1 + SUM_TOLERANCE) + FLOAT64_FLOOR
+    total = math.fsum(actual.values())
+    if not abs(total - top.mass) <= SUM_TOLERANCE * top.mass + FLOAT64_FLOOR:
+        yield "weight", f"sum {top.mass!r}", f"sum {total!r}"
+    for token in sorted(top.weights.keys() | actual.keys()):
+        expected, found = top.weights.get(token), actual.get(token)
+        if expected is not None and found is not None:
+            within = abs(expected - found) <= bound
+        else:
+            within = (expected or found or 0.0) <= 2 * bound
+        if not within:
+            yield "weight", _entry(token, expected), _entry(token, found)
+            return
+
+
+def _sessions(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:
+    expected = person.sessions()
+    actual = {name: int(row[name]) for name in expected}
+    if ordered:
+        for name, value in expected.items():
+            if actual[name] != value:
+                yield name, str(value), str(actual[name])
+        return
+    late = expected["sessions.n_late"] + actual["sessions.n_late"]
+    if abs(actual["sessions.n_sessions"] - expected["sessions.n_sessions"]) > late:
+        n = expected["sessions.n_sessions"]
+        yield "sessions.n_sessions", f"{n} ± {late}", str(actual["sessions.n_sessions"])
+    # Sessions and gaps cover, without overlap, the time from the event that came first.
+    current = person.last - actual["sessions.started"]
+    closed = actual["sessions.length_sum"] + actual["sessions.gap_sum"]
+    if not 0 <= current <= current + closed <= person.last - person.first_ts:
+        span = person.last - person.first_ts
+        yield "sessions.length_sum", f"at most {span} ms in all", f"{current + closed} ms"
+    if not 1 <= actual["sessions.depth"] <= person.n_accepted:
+        yield "sessions.depth", f"1 to {person.n_accepted}", str(actual["sessions.depth"])
+
+
+def _list(value: Any) -> list[Any]:
+    """Numbers of a field, whether it has one or many."""
+    found = value.tolist()
+    return found if isinstance(found, list) else [found]
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= SUM_TOLERANCE * max(a, b) + FLOAT64_FLOOR
+
+
+def _entry(token: int, weight: float | None) -> str:
+    return f"{token:016x} absent" if weight is None else f"{token:016x} {weight!r}"

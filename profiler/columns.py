@@ -1,0 +1,235 @@
+"""A batch of events as columns, and the array operations that facets are made of.
+
+Decayed sums are kept relative to a landmark, not a moment (forward decay: Cormode, Shkapenyuk,
+Srivastava, Xu, "Forward Decay", ICDE 2009), and landmarks move by whole multiples of 64 half-lives,
+so that moving one multiplies by a power of two: exact. Applying events therefore only ever adds,
+and no rounding depends on how the stream was cut into batches. `docs/facets.md` has the definition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+MONTH_MS: Final = 30 * DAY_MS
+LANDMARK_HALF_LIVES: Final = 64
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+Rows = NDArray[np.void]
+
+
+@dataclass(slots=True)
+class EventColumns:
+    """Applied events of one batch, sorted by row and, within a row, in arrival order.
+
+    N events on R rows; every row has at least one event.
+
+    Parameters
+    ----------
+    row
+        (N,) index of the event's row, ascending.
+    starts
+        (R,) index of each row's first event.
+    ts
+        (N,) event times, ms.
+    type_code
+        (N,) index into `profiler.events.BEHAVIOUR_TYPES`.
+    price, quantity
+        (N,) price of a unit (0 where absent) and number of units.
+    id_hash
+        (N,) hash of the event's id.
+    item, category, brand
+        (N,) token hashes, 0 where absent.
+    direction
+        (N, D) direction of the event's content, float32.
+    interest
+        (N,) interest weight by type.
+    as_of_before, as_of
+        (R,) the rows' greatest event time before and after the batch.
+    """
+
+    row: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    ts: Ints
+    type_code: NDArray[np.intp]
+    price: Floats
+    quantity: Floats
+    id_hash: Hashes
+    item: Hashes
+    category: Hashes
+    brand: Hashes
+    direction: NDArray[np.float32]
+    interest: Floats
+    as_of_before: Ints
+    as_of: Ints
+    _weights: dict[int, Floats] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, R."""
+        return len(self.starts)
+
+    def counts(self) -> NDArray[np.intp]:
+        """(R,) number of events of each row."""
+        return np.diff(self.starts, append=len(self.row))
+
+    def rank(self) -> NDArray[np.intp]:
+        """(N,) place of each event within its row, from 0."""
+        return np.arange(len(self.row)) - self.starts[self.row]
+
+    def weight(self, half_life_ms: int) -> Floats:
+        """(N,) what one unit of each event adds to a sum that decays with this half-life."""
+        found = self._weights.get(half_life_ms)
+        if found is None:
+            landmarks = landmark_ms(self.as_of, half_life_ms)[self.row]
+            found = self._weights[half_life_ms] = np.exp2((self.ts - landmarks) / half_life_ms)
+        return found
+
+    def sum_by_row(self, values: Floats) -> Floats:
+        """(R,) sums of (N,) values over each row's events."""
+        return np.asarray(np.bincount(self.row, values, self.n_rows), dtype=np.float64)
+
+    def last_seen(self) -> tuple[Ints, Ints]:
+        """(N,) greatest event time of the row before each event (0: none), and including it."""
+        including = segmented_max(np.maximum(self.ts, self.as_of_before[self.row]), self.row)
+        before = np.empty_like(including)
+        before[1:] = including[:-1]
+        before[self.starts] = self.as_of_before
+        return before, including
+
+
+def landmark_ms(as_of: Ints, half_life_ms: int) -> Ints:
+    """Landmarks that decayed sums of rows with these `as_of` are stored relative to.
+
+    Examples
+    --------
+    >>> landmark_ms(np.array([0, 64 * HOUR_MS, 65 * HOUR_MS]), HOUR_MS) // HOUR_MS
+    array([ 0, 64, 64])
+    """
+    span = LANDMARK_HALF_LIVES * half_life_ms
+    return as_of // span * span
+
+
+def move_landmark(
+    stored: NDArray[np.floating], before: Ints, after: Ints, half_life_ms: int
+) -> None:
+    """Rescale stored sums in place for rows whose `as_of` went from `before` to `after`.
+
+    Parameters
+    ----------
+    stored
+        (R, ...) decayed sums.
+    before, after
+        (R,) ms; ``after >= before``.
+    """
+    span = LANDMARK_HALF_LIVES * half_life_ms
+    steps = after // span - before // span
+    moved = np.flatnonzero(steps)
+    if len(moved):
+        # Sixteen steps take any float64 to zero; the bound keeps the exponent within an int32.
+        exponent = -LANDMARK_HALF_LIVES * np.minimum(steps[moved], 64)
+        shape = (len(moved),) + (1,) * (stored.ndim - 1)
+        stored[moved] = np.ldexp(stored[moved], exponent.astype(np.int32).reshape(shape))
+
+
+def decayed_at(
+    stored: NDArray[np.floating], as_of: Ints, half_life_ms: int, at_ms: Ints | int
+) -> Floats:
+    """Values of stored sums at a time.
+
+    Parameters
+    ----------
+    stored
+        (R,) or (R, K) sums relative to the landmark of `as_of`.
+    at_ms
+        One time, or one per row.
+
+    Examples
+    --------
+    >>> as_of = np.array([2 * HOUR_MS])
+    >>> decayed_at(np.array([4.0]), as_of, HOUR_MS, 3 * HOUR_MS)
+    array([0.5])
+    """
+    factor = np.exp2((landmark_ms(as_of, half_life_ms) - at_ms) / half_life_ms)
+    return np.asarray(stored * factor.reshape(factor.shape + (1,) * (stored.ndim - 1)))
+
+
+def segmented_max(values: Ints, row: NDArray[np.intp]) -> Ints:
+    """Running maximum within each row.
+
+    Parameters
+    ----------
+    values
+        (N,) numbers from 0 to below 2**42, such as times in ms.
+    row
+        (N,) ascending row of each, below 2**21.
+
+    Examples
+    --------
+    >>> segmented_max(np.array([3, 1, 5, 2, 1]), np.array([0, 0, 0, 1, 1]))
+    array([3, 3, 5, 2, 2])
+    """
+    offset = row.astype(np.int64) << 42
+    running: Ints = np.maximum.accumulate(values + offset)
+    return running - offset
+
+
+def prefix_decayed(
+    events: EventColumns, stored: Floats, contributions: Floats, half_lives_ms: tuple[int, ...]
+) -> Floats:
+    """What K decayed sums were worth just before each event, at that event's time.
+
+    A linear recurrence per row, S_i = a_i S_(i-1) + b_i with factors in [0, 1], solved for all rows
+    at once by recursive doubling (Kogge and Stone 1973): log2 of the longest run of one row many
+    passes, each over the events that still have a predecessor at that distance. Everything is
+    relative to the running greatest time, so nothing overflows, however long a batch spans.
+
+    Parameters
+    ----------
+    events
+        The batch; `stored` is still relative to the landmarks of `events.as_of_before`.
+    stored
+        (R, K) sums before the batch.
+    contributions
+        (N, K) what each event adds.
+    half_lives_ms
+        K half-lives.
+
+    Returns
+    -------
+    (N, K) values; late events see what was known when they arrived, at the greatest time so far.
+    """
+    previous, latest = events.last_seen()
+    half_lives = np.array(half_lives_ms, dtype=np.float64)
+    start_values = np.empty(stored.shape)
+    for k, half_life_ms in enumerate(half_lives_ms):
+        start_values[:, k] = decayed_at(
+            stored[:, k], events.as_of_before, half_life_ms, events.as_of_before
+        )
+    factor = np.exp2((previous - latest)[:, None] / half_lives)
+    value = contributions * np.exp2((events.ts - latest)[:, None] / half_lives)
+    at_start = factor[events.starts] * start_values
+    value[events.starts] += at_start
+    chain = factor.copy()
+    chain[events.starts] = 0.0
+    rank = events.rank()
+    distance, reached = 1, np.flatnonzero(rank >= 1)
+    while len(reached):
+        value[reached] += chain[reached] * value[reached - distance]
+        chain[reached] *= chain[reached - distance]
+        distance *= 2
+        reached = reached[rank[reached] >= distance]
+    before = np.empty_like(value)
+    before[1:] = value[:-1] * factor[1:]
+    before[events.starts] = at_start
+    return before

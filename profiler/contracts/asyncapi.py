@@ -1,0 +1,193 @@
+"""AsyncAPI 3.0: the topics, who sends and who receives, and what a record looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from profiler.contracts.document import VERSION, to_json
+from profiler.contracts.json_schema import event_components
+from profiler.events import EVENT_TYPES, REASONS, TYPE_NAMES
+
+Action = Literal["send", "receive"]
+
+
+class Topic(Struct, frozen=True, kw_only=True):
+    """What the document says of a topic.
+
+    Parameters
+    ----------
+    description
+        What it holds, and what its key is.
+    is_compacted
+        Whether only the latest record of each key is kept.
+    actions
+        What a worker does with it; none where it is reserved for a later version.
+    messages
+        Names among the document's messages.
+    """
+
+    description: str
+    messages: tuple[str, ...]
+    is_compacted: bool = False
+    actions: tuple[Action, ...] = ()
+
+
+TOPICS: Final[Mapping[str, Topic]] = {
+    "events": Topic(
+        description=(
+            "What people did, as producers tell it. The key is the subject's id (the first present "
+            "of user_id, device_id, anonymous_id) in UTF-8, so that the default partitioner, "
+            "murmur2, puts all events of a person in one partition."
+        ),
+        messages=TYPE_NAMES,
+        actions=("receive",),
+    ),
+    "deadletter": Topic(
+        description="Records that could not be applied: original key and value, reason in headers.",
+        messages=("deadletter",),
+        actions=("send",),
+    ),
+    "forwarded": Topic(
+        description=(
+            "Internal: events sent on to the partition of their home. Its number of partitions is "
+            "fixed for ever. Reserved."
+        ),
+        messages=("reserved",),
+    ),
+    "updates": Topic(
+        description="Which profile changed; the key is the pid. Reserved.",
+        messages=("reserved",),
+        is_compacted=True,
+    ),
+    "alerts": Topic(
+        description="What a rule or a detector found; the key is the pid. Reserved.",
+        messages=("reserved",),
+    ),
+    "models": Topic(
+        description="Weights that workers exchange; the key names model and worker. Reserved.",
+        messages=("reserved",),
+        is_compacted=True,
+    ),
+}
+
+DEAD_LETTER_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
+    "profiler.reason": {"enum": list(REASONS), "description": "why it could not be applied"},
+    "profiler.topic": {"description": "topic of its origin"},
+    "profiler.partition": {"pattern": "^[0-9]+$", "description": "partition of its origin"},
+    "profiler.offset": {"pattern": "^[0-9]+$", "description": "offset of its origin"},
+    "profiler.timestamp_ms": {
+        "pattern": "^[0-9]*$",
+        "description": "Kafka timestamp of the original record, empty if it had none",
+    },
+    "profiler.at_ms": {"pattern": "^[0-9]+$", "description": "when it was put here"},
+}
+"""Headers that every dead letter has, UTF-8 text; `streams.deadletter` writes them."""
+CUT_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
+    "profiler.no_value": {"const": "1", "description": "the original record had no value"},
+    "profiler.length": {
+        "pattern": "^[0-9]+$",
+        "description": "length of the original value in bytes, where the broker refused all of it",
+    },
+    "profiler.sha256": {
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "of the original value, where only its first 1,024 bytes are here",
+    },
+}
+
+
+def asyncapi() -> dict[str, bytes]:
+    """Write ``asyncapi.json``."""
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Streaming user profiles",
+            "version": VERSION,
+            "description": (
+                "Behaviour events in, profiles in Redis out (redis-keys.json). Names of topics "
+                "begin with PROFILER_TOPIC_PREFIX, here `profiler`. Operations are a worker's: "
+                "what it receives, others send."
+            ),
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {name: _channel(name, topic) for name, topic in TOPICS.items()},
+        "operations": {
+            f"{action}_{name}": _operation(name, action)
+            for name, topic in TOPICS.items()
+            for action in topic.actions
+        },
+        "components": {
+            "messages": {**_event_messages(), "deadletter": _DEAD_LETTER, "reserved": _RESERVED},
+            "schemas": event_components("#/components/schemas/{name}"),
+        },
+    }
+    return {"asyncapi.json": to_json(document)}
+
+
+def _channel(name: str, topic: Topic) -> dict[str, Any]:
+    policy = "compact" if topic.is_compacted else "delete"
+    return {
+        "address": f"profiler.{name}",
+        "description": topic.description,
+        "messages": {m: {"$ref": f"#/components/messages/{m}"} for m in topic.messages},
+        "bindings": {
+            "kafka": {
+                "topic": f"profiler.{name}",
+                "topicConfiguration": {"cleanup.policy": [policy]},
+                "bindingVersion": "0.5.0",
+            }
+        },
+    }
+
+
+def _operation(name: str, action: Action) -> dict[str, Any]:
+    return {"action": action, "channel": {"$ref": f"#/channels/{name}"}}
+
+
+def _event_messages() -> dict[str, Any]:
+    return {
+        name: {
+            "name": name,
+            "summary": (event_type.__doc__ or "").strip(),
+            "payload": {"$ref": f"#/components/schemas/{event_type.__name__}"},
+            "bindings": {
+                "kafka": {
+                    "key": _SUBJECT_ID,
+                    "bindingVersion": "0.5.0",
+                }
+            },
+        }
+        for event_type, name in zip(EVENT_TYPES, TYPE_NAMES, strict=True)
+    }
+
+
+_SUBJECT_ID: Final[dict[str, Any]] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 256,
+    "description": "id of the subject, UTF-8",
+}
+_DEAD_LETTER: Final[dict[str, Any]] = {
+    "name": "deadletter",
+    "summary": (
+        "The original key, value and headers, byte for byte; reason and origin in further headers."
+    ),
+    "contentType": "application/octet-stream",
+    "headers": {
+        "type": "object",
+        "required": list(DEAD_LETTER_HEADERS),
+        "properties": {
+            name: {"type": "string", **schema}
+            for name, schema in {**DEAD_LETTER_HEADERS, **CUT_HEADERS}.items()
+        },
+    },
+    "payload": {"description": "bytes that the broker took once"},
+}
+_RESERVED: Final[dict[str, Any]] = {
+    "name": "reserved",
+    "summary": "Nothing is sent yet; the payload will be fixed with the first version that does.",
+    "payload": {"description": "not fixed yet"},
+}

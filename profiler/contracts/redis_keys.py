@@ -1,0 +1,161 @@
+"""The keys in Redis: types, fields, bounds, time to live, and who may read them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from profiler.contracts.document import VERSION, to_json
+from profiler.privacy.pseudonym import PID_LENGTH
+from profiler.spec import DEFAULT_SPEC, ROW_BYTES_MAX
+from profiler.tokens import NAMED_KINDS
+
+NAMES_MAX: Final = 1_000_000
+SUMMARY_BYTES_MAX: Final = 16_384
+FENCE_ENTRIES_MAX: Final = 255
+_STATE_HEADER_BYTES: Final = 17
+_FENCE_ENTRY_BYTES: Final = 13
+_STATE_BYTES_MAX: Final = (
+    _STATE_HEADER_BYTES + ROW_BYTES_MAX + 1 + FENCE_ENTRIES_MAX * _FENCE_ENTRY_BYTES
+)
+
+
+def redis_keys() -> dict[str, bytes]:
+    """Write ``redis-keys.json``."""
+    document = {
+        "title": "Keys in Redis",
+        "version": VERSION,
+        "description": (
+            "{pid} is the keyed pseudonym of a subject: HMAC-SHA-256(key, kind NUL id), first 16 "
+            f"bytes, URL-safe base64 without padding ({PID_LENGTH} characters). The braces are "
+            "part of the key: a cluster hash tag, so that both keys of a profile live in one slot "
+            "and change atomically. Readers accept fields they do not know."
+        ),
+        "keys": [_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS],
+    }
+    return {"redis-keys.json": to_json(document)}
+
+
+_PROFILE: Final[dict[str, Any]] = {
+    "key": "profile:{pid}",
+    "pattern": f"^profile:\\{{[A-Za-z0-9_-]{{{PID_LENGTH}}}\\}}$",
+    "type": "hash",
+    "readers": "anyone who reads profiles",
+    "ttl": "PROFILER_STATE_TTL_S, renewed by every commit",
+    "description": "What readers see of one person. Deleted by erasure.",
+    "fields": {
+        "vector": {
+            "encoding": "float32, little-endian",
+            "bytes": 4 * DEFAULT_SPEC.dims,
+            "description": "as of `as_of`; the slices are in vector-layout.json",
+        },
+        "summary": {
+            "encoding": "JSON object, UTF-8, one member per facet",
+            "bytes_max": SUMMARY_BYTES_MAX,
+            "description": "values for people; tokens as 16 hexadecimal digits of their hash",
+        },
+        "as_of": {
+            "encoding": "decimal integer",
+            "unit": "ms since 1970, UTC",
+            "description": "greatest event time applied",
+        },
+        "spec": {
+            "encoding": "16 hexadecimal digits",
+            "description": "the layout that `vector` follows: profiler:spec:<hash>",
+        },
+        "rev": {"encoding": "decimal integer", "description": "number of commits so far"},
+    },
+}
+
+
+def _state() -> dict[str, Any]:
+    return {
+        "key": "state:{pid}",
+        "pattern": f"^state:\\{{[A-Za-z0-9_-]{{{PID_LENGTH}}}\\}}$",
+        "type": "string",
+        "readers": "workers and the audit alone",
+        "ttl": "PROFILER_STATE_TTL_S, renewed by every commit; none for a tombstone",
+        "bytes_max": _STATE_BYTES_MAX,
+        "description": "The row from which a profile is computed, or the tombstone of an erasure.",
+        "layout": [
+            {"offset": 0, "bytes": 1, "content": "format: 1 a row, 2 a tombstone"},
+            {"offset": 1, "bytes": 8, "content": "spec hash; zero in a tombstone"},
+            {"offset": 9, "bytes": 8, "content": "rev: unsigned, little-endian"},
+            {
+                "offset": _STATE_HEADER_BYTES,
+                "bytes": DEFAULT_SPEC.dtype.itemsize,
+                "content": "format 1: the row, columns as in vector-layout.json",
+            },
+            {
+                "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize,
+                "bytes": 1,
+                "content": "format 1: number of fence entries",
+            },
+            {
+                "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize + 1,
+                "bytes": f"{_FENCE_ENTRY_BYTES} each",
+                "content": (
+                    "format 1: fence entries: topic (1 byte: 0 events, 1 forwarded), "
+                    "partition (unsigned, 4 bytes), highest offset applied (8 bytes)"
+                ),
+            },
+            {
+                "offset": _STATE_HEADER_BYTES,
+                "bytes": 8,
+                "content": "format 2: time of erasure, ms since 1970",
+            },
+        ],
+    }
+
+
+_SPEC: Final[dict[str, Any]] = {
+    "key": "profiler:spec:<hash>",
+    "pattern": "^profiler:spec:[0-9a-f]{16}$",
+    "type": "string",
+    "readers": "anyone who reads profiles",
+    "ttl": "2 × PROFILER_STATE_TTL_S, renewed by every start of a worker",
+    "bytes_max": 65_536,
+    "description": "Layout of rows and vectors as JSON, e.g. vector-layout.json.",
+}
+_NAMES: Final[dict[str, Any]] = {
+    "key": "profiler:names:<kind>",
+    "pattern": f"^profiler:names:({'|'.join(NAMED_KINDS)})$",
+    "type": "hash",
+    "readers": "anyone who reads profiles",
+    "ttl": "2 × PROFILER_STATE_TTL_S, renewed by every write",
+    "entries_max": NAMES_MAX,
+    "description": "Readable names of catalogue tokens; never words that a person typed.",
+    "fields": {
+        "<token hash>": {
+            "encoding": "UTF-8",
+            "bytes_max": 1_024,
+            "description": "field: 16 hexadecimal digits of xxh3_64(kind NUL value)",
+        }
+    },
+}
+_MODELS: Final[dict[str, Any]] = {
+    "key": "profiler:models:<task>",
+    "pattern": "^profiler:models:[a-z0-9_.:-]{1,64}$",
+    "type": "hash",
+    "readers": "anyone",
+    "ttl": "one day, renewed by every write",
+    "entries_max": 64,
+    "description": "How well a model predicts, prequentially. Nothing of any one person.",
+    "fields": {
+        "<figure>": {"encoding": "text", "bytes_max": 1_024},
+        "weights": {
+            "encoding": "JSON",
+            "bytes_max": 1_048_576,
+            "description": "in profiler:models:weights alone: what a worker starts from",
+        },
+    },
+}
+_METRICS: Final[dict[str, Any]] = {
+    "key": "profiler:metrics:<worker>",
+    "pattern": "^profiler:metrics:[A-Za-z0-9_.:-]{1,128}$",
+    "type": "hash",
+    "readers": "anyone",
+    "ttl": "one day, renewed by every write",
+    "entries_max": 64,
+    "description": "Figures of a worker, the same as on its /metrics page.",
+    "fields": {"<figure>": {"encoding": "text", "bytes_max": 1_024}},
+}

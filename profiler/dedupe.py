@@ -1,0 +1,133 @@
+"""What has been applied already: the fence, and the ring of recent event ids.
+
+The fence of a row is the highest offset applied from each partition its events came from; nearly
+always one. The ring holds the hashes of the last 32 ids that the row accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler.columns import Hashes, Ints
+
+RING: Final = 32
+NO_PARTITION: Final = -1
+
+
+@dataclass(slots=True)
+class Fences:
+    """Fences of R rows: one partition and offset each as columns, and the rare others.
+
+    Parameters
+    ----------
+    partition
+        (R,) code of the row's first partition (`partition_code`), or -1.
+    offset
+        (R,) highest offset applied from it.
+    more
+        Further partitions by row: code to offset.
+    """
+
+    partition: Ints
+    offset: Ints
+    more: dict[int, dict[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, n: int) -> Fences:
+        """Fences of n new rows."""
+        return cls(np.full(n, NO_PARTITION, dtype=np.int64), np.full(n, -1, dtype=np.int64))
+
+    def fenced(self, row: NDArray[np.intp], partition: Ints, offset: Ints) -> NDArray[np.bool_]:
+        """(N,) whether each event lies at or below its row's fence."""
+        same = self.partition[row] == partition
+        result: NDArray[np.bool_] = same & (offset <= self.offset[row])
+        if self.more:
+            for i in np.flatnonzero(~same & np.isin(row, list(self.more))).tolist():
+                known = self.more[int(row[i])].get(int(partition[i]), -1)
+                result[i] = int(offset[i]) <= known
+        return result
+
+    def raise_to(self, row: NDArray[np.intp], partition: Ints, offset: Ints) -> None:
+        """Move the rows' fences up to these events, in place."""
+        unset = self.partition[row] == NO_PARTITION
+        if unset.any():
+            # Assigned backwards, so that each row takes the partition of its first event.
+            self.partition[row[unset][::-1]] = partition[unset][::-1]
+        same = self.partition[row] == partition
+        np.maximum.at(self.offset, row[same], offset[same])
+        for i in np.flatnonzero(~same).tolist():
+            others = self.more.setdefault(int(row[i]), {})
+            code = int(partition[i])
+            others[code] = max(others.get(code, -1), int(offset[i]))
+
+
+def partition_code(topic_code: int, partition: int) -> int:
+    """One number for a topic (0: events, 1: forwarded) and a partition below 2**24."""
+    return topic_code << 24 | partition
+
+
+def is_duplicate(
+    recent: Hashes, n_accepted: Hashes, row: NDArray[np.intp], id_hash: Hashes
+) -> NDArray[np.bool_]:
+    """(N,) whether each event's id is among the last 32 that its row accepted.
+
+    Parameters
+    ----------
+    recent, n_accepted
+        (R, 32) rings and (R,) numbers of accepted events before the batch.
+    row, id_hash
+        (N,) sorted by row, in arrival order within a row.
+    """
+    suspicious = (recent[row] == id_hash[:, None]).any(axis=1)
+    order = np.lexsort((id_hash, row))
+    repeats = (np.diff(row[order]) == 0) & (id_hash[order][1:] == id_hash[order][:-1])
+    suspicious[order[1:][repeats]] = True
+    result = np.zeros(len(row), dtype=bool)
+    if suspicious.any():
+        for r in np.unique(row[suspicious]).tolist():
+            first, last = np.searchsorted(row, [r, r + 1]).tolist()
+            result[first:last] = _replay_ring(
+                recent[r].tolist(), int(n_accepted[r]), id_hash[first:last].tolist()
+            )
+    return result
+
+
+def push_recent(
+    recent: Hashes, n_accepted: Hashes, row: NDArray[np.intp], rank: NDArray[np.intp], ids: Hashes
+) -> None:
+    """Write accepted ids into the rings, in place; `n_accepted` is that before them.
+
+    Parameters
+    ----------
+    rank
+        (N,) place of each event among its row's accepted ones.
+    """
+    total = np.bincount(row, minlength=len(recent))
+    stays = rank >= total[row] - RING
+    position = (n_accepted[row].astype(np.int64) + rank) % RING
+    recent[row[stays], position[stays]] = ids[stays]
+
+
+def merge_recent(recent_a: Hashes, recent_b: Hashes) -> Hashes:
+    """(R, 32) rings that remember about half of each; commutative. Rings carry no times."""
+    out = np.zeros_like(recent_a)
+    for r, (a, b) in enumerate(zip(recent_a, recent_b, strict=True)):
+        union = np.union1d(a[a != 0], b[b != 0])[:RING]
+        out[r, : len(union)] = union
+    return out
+
+
+def _replay_ring(ring: list[int], n_accepted: int, ids: list[int]) -> list[bool]:
+    found = []
+    for i in ids:
+        # A free place holds 0, and so might an id's hash: only filled places count.
+        is_known = i in (ring if n_accepted >= RING else ring[:n_accepted])
+        found.append(is_known)
+        if not is_known:
+            ring[n_accepted % RING] = i
+            n_accepted += 1
+    return found

@@ -1,0 +1,78 @@
+"""Every exception of the project, in one tree.
+
+::
+
+    ProfilerError
+    ├── ConfigurationError      a setting is wrong: refused at start-up, names the setting
+    ├── UsageError              a command line that cannot be carried out; says what to do instead
+    ├── StateError              a stored state cannot be used
+    │   ├── CorruptState        its bytes are not what we wrote
+    │   └── UnknownSpec         it was written under a spec that nobody here knows: never overwritten
+    ├── StoreError              the profile store
+    │   └── StoreUnavailable    cannot be reached now: pause, back off, try again
+    └── BrokerUnavailable       Kafka cannot be reached now: pause, back off, try again
+
+A fault of a single event is not an exception but a value, `profiler.events.Rejected`.
+"""
+
+from __future__ import annotations
+
+
+class ProfilerError(Exception):
+    """Root of all errors that this project raises on purpose."""
+
+
+class ConfigurationError(ProfilerError):
+    """A setting is missing or wrong.
+
+    Parameters
+    ----------
+    setting
+        Name of the setting as the operator writes it, e.g. ``PROFILER_STORE_URL``.
+    problem
+        What is wrong with it and what would be right. Never contains a secret's value.
+    """
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
+        self.setting = setting
+        self.problem = problem
+
+
+class UsageError(ProfilerError):
+    """A command cannot be carried out as given; the message says what to do instead."""
+
+
+class StateError(ProfilerError):
+    """A stored state cannot be used."""
+
+
+class CorruptState(StateError):
+    """Bytes in the store are not a state that this project wrote."""
+
+
+class UnknownSpec(StateError):
+    """A state was written under a spec whose layout is not in the store.
+
+    The worker stops rather than overwrite it: run the version that wrote it, or publish its layout
+    under ``profiler:spec:<hash>``.
+    """
+
+    def __init__(self, spec_hash: str) -> None:
+        super().__init__(
+            f"unknown_spec {spec_hash}: its layout is not at profiler:spec:{spec_hash}; "
+            "run the version of this project that wrote it, which publishes the layout at start-up"
+        )
+        self.spec_hash = spec_hash
+
+
+class StoreError(ProfilerError):
+    """The profile store answered with something unexpected."""
+
+
+class StoreUnavailable(StoreError):
+    """The profile store cannot be reached now."""
+
+
+class BrokerUnavailable(ProfilerError):
+    """Kafka cannot be reached now."""

@@ -1,0 +1,342 @@
+"""Typed events: the contract of ``profiler.events``, and the way from bytes to them.
+
+Every record is parsed once, here, into a frozen struct whose types carry the limits. Whatever does
+not fit becomes a `Rejected` value with a reason from a closed list, never an exception: one bad
+record must not unwind a batch.
+
+An event type is added by one class below and its place in `EVENT_TYPES`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+EVENT_BYTES_MAX: Final = 262_144
+TS_MAX_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z
+
+EventId = Annotated[str, Meta(min_length=1, max_length=128)]
+SubjectId = Annotated[str, Meta(min_length=1, max_length=256)]
+Token = Annotated[str, Meta(min_length=1, max_length=256)]
+Title = Annotated[str, Meta(max_length=512)]
+Text = Annotated[str, Meta(max_length=8_192)]
+Amount = Annotated[float, Meta(ge=0.0, le=1e12)]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
+TimestampMs = Annotated[int, Meta(ge=1, le=TS_MAX_MS, description="milliseconds since 1970, UTC")]
+Rfc3339 = Annotated[dt.datetime, Meta(tz=True, description="RFC 3339 with a time zone")]
+Trait = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True, gc=False):
+    """One fact about a subject at an event time: the envelope that all types share.
+
+    Parameters
+    ----------
+    ts
+        Event time: integer milliseconds UTC, or RFC 3339 text with a time zone.
+    event_id
+        The producer's own id, for dropping its duplicates. Without one the record's origin serves.
+    user_id, device_id, anonymous_id
+        At least one is needed; the first present, in this order, is the subject.
+    session_id, source
+        Optional: the producer's session, and the name of the source the event came from.
+    """
+
+    ts: TimestampMs | Rfc3339
+    event_id: EventId | None = None
+    user_id: SubjectId | None = None
+    device_id: SubjectId | None = None
+    anonymous_id: SubjectId | None = None
+    session_id: SubjectId | None = None
+    source: Token | None = None
+
+    def __post_init__(self) -> None:
+        if self.user_id is None and self.device_id is None and self.anonymous_id is None:
+            raise ValueError("one of user_id, device_id, anonymous_id is needed - at `$.subject`")
+        if self.ts.__class__ is not int and not 1 <= timestamp_ms(self.ts) <= TS_MAX_MS:
+            raise ValueError("outside 1970 to 2100 - at `$.ts`")
+
+
+class Plain(Event, frozen=True, kw_only=True, gc=False):
+    """An event that is not about an item."""
+
+    item_id: ClassVar[None] = None
+    title: ClassVar[None] = None
+    category: ClassVar[None] = None
+    brand: ClassVar[None] = None
+    price: ClassVar[None] = None
+    quantity: ClassVar[int] = 1
+
+
+class Commerce(Event, frozen=True, kw_only=True, gc=False):
+    """An event about an item of a catalogue. `price` is that of one unit."""
+
+    item_id: Token | None = None
+    title: Title | None = None
+    category: Token | None = None
+    brand: Token | None = None
+    price: Amount | None = None
+    currency: Currency | None = None
+    quantity: Quantity = 1
+
+
+class Click(Commerce, tag="click", frozen=True, kw_only=True, gc=False):
+    """A user clicked on an item, a banner or a link."""
+
+
+class Browse(Commerce, tag="browse", frozen=True, kw_only=True, gc=False):
+    """A user looked at an item or a page."""
+
+    dwell_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
+
+
+class Purchase(Commerce, tag="purchase", frozen=True, kw_only=True, gc=False):
+    """A user bought `quantity` units of an item at `price` each."""
+
+
+class Refund(Commerce, tag="refund", frozen=True, kw_only=True, gc=False):
+    """A purchase, or a part of one, was returned or cancelled."""
+
+
+class Cart(Commerce, tag="cart", frozen=True, kw_only=True, gc=False):
+    """An item was put into the cart or taken out of it."""
+
+    action: Literal["add", "remove"] = "add"
+
+
+class Search(Plain, tag="search", frozen=True, kw_only=True, gc=False):
+    """A user searched the catalogue."""
+
+    query: Title
+    n_results: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Message(Plain, tag="message", frozen=True, kw_only=True, gc=False):
+    """A user wrote something: a chat line or a review."""
+
+    text: Text
+    channel: Literal["chat", "review", "email", "social"] = "chat"
+    rating: Annotated[float, Meta(ge=0.0, le=10.0)] | None = None
+
+
+class Media(Plain, tag="media", frozen=True, kw_only=True, gc=False):
+    """An image or a piece of audio, by reference (`uri`) or, where small, inline (`data`, base64)."""
+
+    kind: Literal["image", "audio"]
+    uri: Annotated[str, Meta(max_length=2_048)] | None = None
+    data: Annotated[str, Meta(max_length=174_764, pattern="^[A-Za-z0-9+/]*={0,2}$")] | None = None
+    content_type: Annotated[str, Meta(max_length=128)] | None = None
+
+
+class Checkin(Plain, tag="checkin", frozen=True, kw_only=True, gc=False):
+    """A user was at a place."""
+
+    latitude: Annotated[float, Meta(ge=-90.0, le=90.0)]
+    longitude: Annotated[float, Meta(ge=-180.0, le=180.0)]
+    accuracy_m: Annotated[float, Meta(ge=0.0, le=1e7)] | None = None
+    place_id: Token | None = None
+
+
+class Transaction(Plain, tag="transaction", frozen=True, kw_only=True, gc=False):
+    """Money moved: a card payment, a transfer. `is_fraud` is the label, when it becomes known."""
+
+    amount: Amount
+    currency: Currency | None = None
+    merchant_id: Token | None = None
+    merchant_category: Token | None = None
+    is_fraud: bool | None = None
+
+
+class Feedback(Commerce, tag="feedback", frozen=True, kw_only=True, gc=False):
+    """What became of something that was recommended or offered."""
+
+    action: Literal["shown", "clicked", "bought", "dismissed"]
+    recommendation_id: EventId | None = None
+    propensity: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+
+
+class Identify(Plain, tag="identify", frozen=True, kw_only=True, gc=False):
+    """Traits of a subject, and, where several ids are present, the link between them."""
+
+    traits: Annotated[dict[Name, Trait], Meta(max_length=64)] = {}
+
+
+class Consent(Plain, tag="consent", frozen=True, kw_only=True, gc=False):
+    """What the subject allows, by purpose."""
+
+    purposes: Annotated[dict[Name, bool], Meta(max_length=64)]
+
+
+class Erase(Plain, tag="erase", frozen=True, kw_only=True, gc=False):
+    """The subject asks to be forgotten."""
+
+
+AnyEvent = (
+    Click
+    | Browse
+    | Purchase
+    | Refund
+    | Cart
+    | Search
+    | Message
+    | Media
+    | Checkin
+    | Transaction
+    | Feedback
+    | Identify
+    | Consent
+    | Erase
+)
+EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(AnyEvent)
+TYPE_NAMES: Final[tuple[str, ...]] = tuple(t.__struct_config__.tag for t in EVENT_TYPES)  # type: ignore[misc]  # tags are text
+TYPE_CODES: Final[dict[type[Event], int]] = {t: code for code, t in enumerate(EVENT_TYPES)}
+
+BEHAVIOUR_TYPES: Final[tuple[str, ...]] = TYPE_NAMES[:11]
+"""Types that change facets. `identify` and `consent` are not yet used; `erase` erases."""
+
+FIELDS: Final[tuple[str, ...]] = tuple(
+    sorted({f.encode_name for t in EVENT_TYPES for f in msgspec.structs.fields(t)})
+)
+
+REASONS: Final[tuple[str, ...]] = (
+    "malformed",
+    "oversize",
+    "unknown_type",
+    "invalid:type",
+    "invalid:subject",
+    *(f"invalid:{name}" for name in FIELDS),
+    "invalid:event",
+    "clock_skew",
+    "too_old",
+    "update_failed",
+)
+"""The closed list of reasons of dead letters."""
+
+
+class Rejected(Struct, frozen=True, gc=False):
+    """A record that cannot be applied.
+
+    Parameters
+    ----------
+    index
+        Its place in the batch it came with.
+    reason
+        One of `REASONS`.
+    """
+
+    index: int
+    reason: str
+
+
+def timestamp_ms(ts: int | dt.datetime) -> int:
+    """Event time as integer milliseconds UTC.
+
+    Examples
+    --------
+    >>> timestamp_ms(dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.timezone.utc))
+    1000
+    """
+    if isinstance(ts, int):
+        return ts
+    return (ts - _EPOCH) // dt.timedelta(milliseconds=1)
+
+
+def decode_batch(values: Sequence[bytes | None]) -> tuple[list[AnyEvent | None], list[Rejected]]:
+    """Events of a batch of raw records, and what could not become one.
+
+    Parameters
+    ----------
+    values
+        Record values; None is a record without a value.
+
+    Returns
+    -------
+    events
+        One entry per record; None where the record was rejected.
+    rejected
+        In order of index. Never raises, whatever the bytes.
+
+    Examples
+    --------
+    >>> events, rejected = decode_batch([b'{"type":"click","ts":1,"user_id":"u"}', b"{"])
+    >>> events[0].user_id, events[1], rejected
+    ('u', None, [Rejected(index=1, reason='malformed')])
+    """
+    decode = _DECODER.decode
+    try:
+        # A length test inside the comprehension keeps giant payloads from being parsed at all.
+        events = [decode(v) if v and len(v) <= EVENT_BYTES_MAX else None for v in values]
+    except _FAULTS:
+        return _decode_one_by_one(values)
+    return (events, []) if None not in events else _decode_one_by_one(values)
+
+
+_FAULTS: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DECODER: Final = msgspec.json.Decoder(AnyEvent)
+_PATH: Final = re.compile(r"at `\$\.([a-z_]+)")
+_MISSING: Final = re.compile(r"missing required field `([a-z_]+)`")
+_UNKNOWN_TYPE: Final = re.compile(r"Invalid value '.*' - at `\$\.type`", re.DOTALL)
+
+
+def _decode_one_by_one(
+    values: Sequence[bytes | None],
+) -> tuple[list[AnyEvent | None], list[Rejected]]:
+    events: list[AnyEvent | None] = []
+    rejected: list[Rejected] = []
+    for index, value in enumerate(values):
+        event, reason = _decode_one(value)
+        events.append(event)
+        if reason is not None:
+            rejected.append(Rejected(index, reason))
+    return events, rejected
+
+
+def _decode_one(value: bytes | None) -> tuple[AnyEvent | None, str | None]:
+    if value is None:
+        return None, "malformed"
+    if len(value) > EVENT_BYTES_MAX:
+        return None, "oversize"
+    try:
+        return _DECODER.decode(value), None
+    except msgspec.ValidationError as fault:
+        return None, _reason_of(str(fault))
+    except (msgspec.DecodeError, UnicodeError):
+        return None, _non_finite_field(value)
+    except _FAULTS:
+        return None, "malformed"
+
+
+def _reason_of(fault: str) -> str:
+    if _UNKNOWN_TYPE.match(fault):
+        return "unknown_type"
+    found = _MISSING.search(fault) or _PATH.search(fault)
+    reason = f"invalid:{found[1]}" if found else "malformed" if "Expected `object`" in fault else ""
+    return reason if reason in _REASON_SET else "invalid:event"
+
+
+def _non_finite_field(value: bytes) -> str:
+    """NaN and Infinity are not JSON, but common from Python producers: name their field."""
+    if b"NaN" not in value and b"Infinity" not in value:
+        return "malformed"
+    try:
+        fields = json.loads(value, parse_constant=lambda _: _NON_FINITE)
+    except (ValueError, RecursionError):
+        return "malformed"
+    if isinstance(fields, dict):
+        for name, found in fields.items():
+            if found is _NON_FINITE and f"invalid:{name}" in _REASON_SET:
+                return f"invalid:{name}"
+    return "malformed"
+
+
+_NON_FINITE: Final = object()
+_REASON_SET: Final = frozenset(REASONS)

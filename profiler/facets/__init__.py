@@ -1,0 +1,27 @@
+"""Facets, one per file. A new one is a new file and a line in `FACETS`.
+
+The order fixes the vector: each facet's slices follow those of the facet before it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from profiler.facets.activity import Activity
+from profiler.facets.contract import Facet
+from profiler.facets.core import Core
+from profiler.facets.intent import Intent
+from profiler.facets.interest import Interest
+from profiler.facets.rhythm import Rhythm
+from profiler.facets.sessions import Sessions
+from profiler.facets.value import Value
+
+FACETS: Final[tuple[Facet, ...]] = (
+    Interest(),
+    Activity(),
+    Value(),
+    Rhythm(),
+    Sessions(),
+    Intent(),
+    Core(),
+)

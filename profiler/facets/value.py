@@ -1,0 +1,134 @@
+"""Value: recency, frequency, money, basket size and returns."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from profiler.columns import (
+    DAY_MS,
+    MONTH_MS,
+    EventColumns,
+    Floats,
+    Rows,
+    decayed_at,
+    prefix_decayed,
+    segmented_max,
+)
+from profiler.events import BEHAVIOUR_TYPES
+from profiler.facets.contract import Column, Description, Slice
+
+_PURCHASE = BEHAVIOUR_TYPES.index("purchase")
+_REFUND = BEHAVIOUR_TYPES.index("refund")
+_MONTHLY = ("money", "money_back", "orders", "units")
+
+
+class Value(Struct, frozen=True):
+    """Money spent and returned, ever and with forgetting; orders and their units; recency."""
+
+    name: str = "value"
+    columns: tuple[Column, ...] = (
+        Column("value.last_purchase", "<i8", "max"),
+        Column("value.spent", "<f8", "sum"),
+        Column("value.refunded", "<f8", "sum"),
+        Column("value.money_day", "<f8", "sum", (), DAY_MS),
+        *(Column(f"value.{name}", "<f8", "sum", (), MONTH_MS) for name in _MONTHLY),
+    )
+    slices: tuple[Slice, ...] = (
+        Slice("value_day", 1, "currency units", DAY_MS, "log1p", ("money",)),
+        Slice("value_month", 4, "currency units; orders; units", MONTH_MS, "log1p", _MONTHLY),
+        Slice(
+            "value_ever",
+            3,
+            "log1p of currency units; share; log1p of days or -1",
+            labels=("spent", "return_share", "recency"),
+        ),
+    )
+    feature_names: tuple[str, ...] = ("money_month", "purchase_recency")
+
+    def features(self, rows: Rows, events: EventColumns) -> Floats:
+        """log1p of the month's money and of days since a purchase, before each event."""
+        amounts = (events.type_code == _PURCHASE) * events.price * events.quantity
+        money = prefix_decayed(
+            events, rows["value.money"][:, None].astype(np.float64), amounts[:, None], (MONTH_MS,)
+        )
+        known = rows["value.last_purchase"]
+        bought_at = np.where(events.type_code == _PURCHASE, events.ts, 0)
+        latest = segmented_max(np.maximum(bought_at, known[events.row]), events.row)
+        before = np.empty_like(latest)
+        before[1:] = latest[:-1]
+        before[events.starts] = known
+        days = np.where(before > 0, np.maximum(events.ts - before, 0) / DAY_MS, 0.0)
+        return np.column_stack([np.log1p(money[:, 0]), np.log1p(days)])
+
+    def update(self, rows: Rows, events: EventColumns) -> None:
+        """Add the batch's purchases and refunds."""
+        is_purchase = events.type_code == _PURCHASE
+        is_refund = events.type_code == _REFUND
+        if not (is_purchase.any() or is_refund.any()):
+            return
+        amount = events.price * events.quantity
+        bought, returned = is_purchase * amount, is_refund * amount
+        day, month = events.weight(DAY_MS), events.weight(MONTH_MS)
+        latest = np.maximum.reduceat(np.where(is_purchase, events.ts, 0), events.starts)
+        rows["value.last_purchase"] = np.maximum(rows["value.last_purchase"], latest)
+        for name, added in (
+            ("spent", bought),
+            ("refunded", returned),
+            ("money_day", bought * day),
+            ("money", bought * month),
+            ("money_back", returned * month),
+            ("orders", is_purchase * month),
+            ("units", is_purchase * events.quantity * month),
+        ):
+            rows[f"value.{name}"] += events.sum_by_row(added)
+
+    def merge(self, a: Rows, b: Rows, out: Rows) -> None:
+        """Nothing: all columns are linear."""
+
+    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
+        """Decayed and plain money, return share, recency."""
+        as_of = rows["core.as_of"]
+        out[:, 0] = np.log1p(decayed_at(rows["value.money_day"], as_of, DAY_MS, as_of))
+        for k, name in enumerate(_MONTHLY, 1):
+            out[:, k] = np.log1p(decayed_at(rows[f"value.{name}"], as_of, MONTH_MS, as_of))
+        spent, last = rows["value.spent"], rows["value.last_purchase"]
+        out[:, 5] = np.log1p(spent)
+        out[:, 6] = _return_share(rows)
+        out[:, 7] = np.where(last > 0, np.log1p((as_of - last) / DAY_MS), -1.0)
+
+    def describe(self, rows: Rows) -> list[Description]:
+        """Recency, frequency, money; basket size; returns."""
+        as_of = rows["core.as_of"]
+        orders = decayed_at(rows["value.orders"], as_of, MONTH_MS, as_of)
+        units = decayed_at(rows["value.units"], as_of, MONTH_MS, as_of)
+        basket = np.divide(units, orders, out=np.zeros_like(units), where=orders > 0)
+        fields = zip(
+            rows["value.last_purchase"].tolist(),
+            rows["value.spent"].round(2).tolist(),
+            rows["value.refunded"].round(2).tolist(),
+            decayed_at(rows["value.money"], as_of, MONTH_MS, as_of).round(2).tolist(),
+            orders.round(4).tolist(),
+            basket.round(2).tolist(),
+            _return_share(rows).round(4).tolist(),
+            strict=True,
+        )
+        return [
+            {
+                "last_purchase": last or None,
+                "spent": spent,
+                "refunded": refunded,
+                "money_month": money,
+                "orders_month": n,
+                "basket_units": size,
+                "return_share": share,
+            }
+            for last, spent, refunded, money, n, size, share in fields
+        ]
+
+
+def _return_share(rows: Rows) -> Floats:
+    spent, refunded = rows["value.spent"], rows["value.refunded"]
+    share = np.divide(refunded, spent, out=(refunded > 0).astype(np.float64), where=spent > 0)
+    return np.asarray(np.minimum(share, 1.0))

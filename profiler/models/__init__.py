@@ -1,0 +1,1 @@
+"""Models, one task per file, and the bank that all profiles of a worker share."""

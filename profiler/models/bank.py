@@ -1,0 +1,112 @@
+"""The model bank: River models that all profiles of a worker share, and when labels fall due."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from profiler.columns import EventColumns, Floats, Rows
+from profiler.models.purchase import Labels, PurchaseInSession
+from profiler.spec import Spec
+
+DUE_MAX: Final = 500_000
+"""Sessions waited for per partition; beyond it the earliest are left to their owner's return."""
+
+
+class ModelBank:
+    """Models, their figures, and the sessions whose end is waited for.
+
+    Parameters
+    ----------
+    spec
+        Provides the features.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.purchase = PurchaseInSession(spec.feature_names)
+        self._due: dict[int, DueIndex] = {}
+
+    def predict(self, known: Floats, rows: Rows, events: EventColumns) -> Labels:
+        """Score a batch; scores and kept predictions go into the rows' intent columns."""
+        x = self.purchase.inputs(known, events)
+        return self.purchase.keep(rows, events, x, self.purchase.score(x))
+
+    def learn(self, labels: Labels) -> None:
+        """Score kept predictions whose outcome is known, then learn from them."""
+        self.purchase.learn(labels)
+
+    def wait_for(self, partition: int, pids: Sequence[str], due_ms: Sequence[int]) -> None:
+        """Note when the sessions of these people end, by the time of this partition."""
+        self._due.setdefault(partition, DueIndex()).add(pids, due_ms)
+
+    def due(self, partition: int, watermark_ms: int) -> list[str]:
+        """People of a partition whose sessions have ended by its watermark."""
+        index = self._due.get(partition)
+        return index.pop(watermark_ms) if index is not None else []
+
+    def forget(self, partition: int) -> None:
+        """Drop what is waited for in a partition that this worker no longer has."""
+        self._due.pop(partition, None)
+
+    def export(self) -> bytes:
+        """Weights as JSON, for the store; never a pickle."""
+        return msgspec.json.encode({self.purchase.name: self.purchase.export()})
+
+    def restore(self, data: bytes) -> None:
+        """Go on from exported weights.
+
+        Raises
+        ------
+        msgspec.DecodeError
+            If `data` is not what `export` gives.
+        """
+        weights = msgspec.json.decode(data, type=dict[str, dict[str, float]])
+        if self.purchase.name in weights and all(
+            np.isfinite(w) for w in weights[self.purchase.name].values()
+        ):
+            self.purchase.restore(weights[self.purchase.name])
+
+
+class DueIndex:
+    """Who is waited for until when: a heap with lazy updates.
+
+    Examples
+    --------
+    >>> index = DueIndex()
+    >>> index.add(["a", "b"], [10, 20])
+    >>> index.add(["a"], [30])
+    >>> index.pop(25), index.pop(31)
+    (['b'], ['a'])
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+
+    def add(self, pids: Sequence[str], due_ms: Sequence[int]) -> None:
+        """Wait for these people; a later time replaces an earlier one."""
+        due, heap = self._due, self._heap
+        for pid, time in zip(pids, due_ms, strict=True):
+            if pid not in due:
+                heapq.heappush(heap, (time, pid))
+            due[pid] = time
+        while len(due) > DUE_MAX:
+            _, pid = heapq.heappop(heap)
+            due.pop(pid, None)
+
+    def pop(self, watermark_ms: int) -> list[str]:
+        """People whose time is before the watermark; they are waited for no longer."""
+        found = []
+        while self._heap and self._heap[0][0] < watermark_ms:
+            _, pid = heapq.heappop(self._heap)
+            time = self._due[pid]
+            if time < watermark_ms:
+                del self._due[pid]
+                found.append(pid)
+            else:
+                heapq.heappush(self._heap, (time, pid))
+        return found

@@ -1,0 +1,256 @@
+"""Purchase in this session: scored at every event, learnt when the session shows.
+
+A River logistic regression that all profiles share. At each event it predicts whether a purchase
+follows in the same session. Of each window (from a session's start, or from a purchase, to the next
+purchase or the session's end) one prediction is kept to be learnt, drawn by a reservoir of one
+(Vitter 1985) seeded by the event ids, and weighted by the number it stands for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from river import linear_model, optim
+
+from profiler.columns import EventColumns, Floats, Hashes, Rows
+from profiler.events import BEHAVIOUR_TYPES
+from profiler.facets.intent import FEATURES
+from profiler.facets.sessions import GAP_MS, session_opens
+from profiler.models.scoring import Prequential
+
+NAME: Final = "purchase_in_session"
+OWN_FEATURES: Final = ("is_cart", "is_search", "price")
+WEIGHT_MAX: Final = 16.0
+"""Bound on a kept prediction's weight in learning: one long session must not swing the model."""
+
+_PURCHASE: Final = BEHAVIOUR_TYPES.index("purchase")
+_CART: Final = BEHAVIOUR_TYPES.index("cart")
+_SEARCH: Final = BEHAVIOUR_TYPES.index("search")
+# Features are logarithms of counts, seconds and money: a common scale keeps one step size right.
+_SCALE: Final = 0.25
+
+
+class Labels(Struct, frozen=True):
+    """Kept predictions whose outcome is known.
+
+    Parameters
+    ----------
+    x
+        (L, 16) features at the time of the prediction.
+    probability, weight
+        (L,) what was predicted, and how many predictions it stands for.
+    bought
+        (L,) the outcome.
+    """
+
+    x: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    weight: Floats
+    bought: NDArray[np.bool_]
+
+
+class PurchaseInSession:
+    """The task's model and its prequential figures.
+
+    Parameters
+    ----------
+    spec_features
+        Names of the features that the spec provides; three of the event itself follow them.
+    """
+
+    name = NAME
+
+    def __init__(self, spec_features: tuple[str, ...]) -> None:
+        self.feature_names = spec_features + OWN_FEATURES
+        if len(self.feature_names) != FEATURES:
+            raise ValueError(f"rows keep {FEATURES} features, not {len(self.feature_names)}")
+        self.figures = Prequential()
+        self.model = linear_model.LogisticRegression(optimizer=optim.SGD(0.05), l2=1e-6)
+
+    def inputs(self, known: Floats, events: EventColumns) -> NDArray[np.float32]:
+        """(N, 16) features: what was known before each event, and the event itself."""
+        x = np.empty((len(events), FEATURES), dtype=np.float32)
+        x[:, : known.shape[1]] = known * _SCALE
+        x[:, -3] = events.type_code == _CART
+        x[:, -2] = events.type_code == _SEARCH
+        x[:, -1] = np.log1p(events.price) * _SCALE
+        return x
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) probabilities: River's model on all events at once."""
+        weights = self.model.weights
+        w = np.array([weights.get(name, 0.0) for name in self.feature_names])
+        raw = x @ w + self.model.intercept
+        p: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(raw, -30.0, 30.0)))
+        return p.astype(np.float32)
+
+    def keep(
+        self, rows: Rows, events: EventColumns, x: NDArray[np.float32], p: NDArray[np.float32]
+    ) -> Labels:
+        """Write scores and kept predictions into the rows; return what has become known.
+
+        Parameters
+        ----------
+        rows
+            (R,) rows, in place. Only their `intent` columns are touched.
+        x, p
+            Features and probabilities of the N events.
+        """
+        n = len(events)
+        windows = _windows(events)
+        candidate = events.type_code != _PURCHASE
+        # A window that goes on from before the batch counts on from what its row has kept.
+        pending = rows["intent.pending_n"].astype(np.int64)
+        goes_on = windows.first_of_row & ~session_opens(events)[windows.start]
+        prior = np.where(goes_on, pending[windows.row], 0)
+        so_far = np.cumsum(candidate)
+        before_window = (so_far - candidate)[windows.start]
+        rank = so_far - before_window[windows.of_event] + prior[windows.of_event]
+        drawn = candidate & (_uniform(events.id_hash) * rank < 1.0)
+        kept = np.maximum.reduceat(np.where(drawn, np.arange(n), -1), windows.start)
+        total = rank[windows.end]
+
+        expired = np.flatnonzero(session_opens(events)[events.starts] & (pending > 0))
+        ended = np.flatnonzero((windows.bought | windows.closed) & (total > 0))
+        labels = _join(
+            _from_rows(rows, expired),
+            _from_windows(rows, windows, ended, kept, total, x, p),
+        )
+        _write_pending(rows, events, windows, kept, total, x, p)
+        return labels
+
+    def learn(self, labels: Labels) -> None:
+        """Score the kept predictions, then learn from them."""
+        names = self.feature_names
+        for x, p, weight, bought in zip(
+            labels.x.tolist(),
+            labels.probability.tolist(),
+            labels.weight.tolist(),
+            labels.bought.tolist(),
+            strict=True,
+        ):
+            self.figures.update(bought, p, weight)
+            self.model.learn_one(
+                dict(zip(names, x, strict=True)), bought, w=min(weight, WEIGHT_MAX)
+            )
+
+    def expire(self, rows: Rows, now_ms: int) -> Labels:
+        """Labels of sessions that ended without a purchase before `now_ms`; cleared in the rows."""
+        due = np.flatnonzero((rows["intent.pending_n"] > 0) & (rows["intent.pending_due"] < now_ms))
+        labels = _from_rows(rows, due)
+        rows["intent.pending_n"][due] = 0
+        return labels
+
+    def export(self) -> dict[str, float]:
+        """The model's weights by feature, and its intercept."""
+        return {**self.model.weights, "": float(self.model.intercept)}
+
+    def restore(self, weights: dict[str, float]) -> None:
+        """Go on from exported weights; features that are gone are left out."""
+        self.model.intercept = weights.get("", 0.0)
+        for name in self.feature_names:
+            self.model.weights[name] = weights.get(name, 0.0)
+
+
+class _Windows(Struct, frozen=True):
+    """W windows of a batch: runs of events that one label decides."""
+
+    of_event: NDArray[np.intp]
+    start: NDArray[np.intp]
+    end: NDArray[np.intp]
+    row: NDArray[np.intp]
+    first_of_row: NDArray[np.bool_]
+    bought: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
+
+
+def _windows(events: EventColumns) -> _Windows:
+    opens = session_opens(events)
+    is_purchase = events.type_code == _PURCHASE
+    begins = opens.copy()
+    begins[events.starts] = True
+    begins[1:] |= is_purchase[:-1]
+    start = np.flatnonzero(begins)
+    end = np.append(start[1:], len(events)) - 1
+    row = events.row[start]
+    next_in_row = np.append(row[1:] == row[:-1], False)
+    next_opens = np.append(opens[start[1:]], False)
+    return _Windows(
+        of_event=np.cumsum(begins) - 1,
+        start=start,
+        end=end,
+        row=row,
+        first_of_row=start == events.starts[row],
+        bought=is_purchase[end],
+        closed=~is_purchase[end] & next_in_row & next_opens,
+    )
+
+
+def _uniform(hashes: Hashes) -> Floats:
+    """Numbers in [0, 1) from the bits of hashes, remixed (splitmix64) so that they are fair."""
+    z = hashes + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+def _from_rows(rows: Rows, index: NDArray[np.intp]) -> Labels:
+    """Predictions kept in rows whose session ended without a purchase."""
+    return Labels(
+        x=rows["intent.pending_x"][index],
+        probability=rows["intent.pending_p"][index],
+        weight=rows["intent.pending_n"][index].astype(np.float64),
+        bought=np.zeros(len(index), dtype=bool),
+    )
+
+
+def _from_windows(
+    rows: Rows,
+    windows: _Windows,
+    index: NDArray[np.intp],
+    kept: NDArray[np.intp],
+    total: NDArray[np.intp],
+    x: NDArray[np.float32],
+    p: NDArray[np.float32],
+) -> Labels:
+    """Predictions of windows that ended in the batch; the row's own where none replaced it."""
+    k, row = kept[index], windows.row[index]
+    in_batch = k >= 0
+    return Labels(
+        x=np.where(in_batch[:, None], x[k], rows["intent.pending_x"][row]),
+        probability=np.where(in_batch, p[k], rows["intent.pending_p"][row]),
+        weight=total[index].astype(np.float64),
+        bought=windows.bought[index],
+    )
+
+
+def _join(a: Labels, b: Labels) -> Labels:
+    return Labels(
+        x=np.concatenate([a.x, b.x]),
+        probability=np.concatenate([a.probability, b.probability]),
+        weight=np.concatenate([a.weight, b.weight]),
+        bought=np.concatenate([a.bought, b.bought]),
+    )
+
+
+def _write_pending(
+    rows: Rows,
+    events: EventColumns,
+    windows: _Windows,
+    kept: NDArray[np.intp],
+    total: NDArray[np.intp],
+    x: NDArray[np.float32],
+    p: NDArray[np.float32],
+) -> None:
+    """What the last window of each row keeps, and each row's latest score and due time."""
+    last = windows.of_event[np.append(events.starts[1:], len(events)) - 1]
+    k = kept[last]
+    rows["intent.pending_n"] = np.where(windows.bought[last], 0, total[last])
+    fresh = np.flatnonzero(k >= 0)
+    rows["intent.pending_x"][fresh] = x[k[fresh]]
+    rows["intent.pending_p"][fresh] = p[k[fresh]]
+    rows["intent.pending_due"] = events.as_of + GAP_MS
+    rows["intent.score"] = p[windows.end[last]]

@@ -1,0 +1,219 @@
+"""The way of one batch: the only place that knows the order of the steps.
+
+Two pure halves. `Preparer.prepare` (decode, screen, pseudonymise) says whom to load; `process`
+(deduplicate, guard, update, predict, project) does the rest. The worker puts one read between them
+and one write after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler.batch import Prepared, Preparer, RawRecord, Record
+from profiler.columns import EventColumns, Ints, Rows
+from profiler.dedupe import Fences, is_duplicate
+from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
+from profiler.facets.interest import WEIGHT_BY_TYPE
+from profiler.models.bank import ModelBank
+from profiler.models.purchase import Labels
+from profiler.spec import Spec
+from profiler.state import Stored
+
+ERASE: Final = TYPE_NAMES.index("erase")
+OUTCOMES: Final = ("applied", "duplicate", "fenced", "accepted_unused", "erased", "rejected")
+
+Lap = Callable[[str], None]
+"""Called at the end of each step with its name: the caller owns the clock."""
+
+
+@dataclass(slots=True)
+class Processed:
+    """What a batch did, as columns over the R people it changed.
+
+    Parameters
+    ----------
+    place
+        (R,) their places among the batch's pids.
+    rows, fences
+        Their new rows, and what has now been applied.
+    vectors, summaries
+        (R, dims) and (R,) what readers see.
+    erased
+        Places of people to be erased, and when they asked for it.
+    rejected
+        Events that could not be applied, with all that `prepare` had refused.
+    outcomes
+        Number of records by outcome, see `OUTCOMES`.
+    labels
+        Kept predictions whose outcome is now known, to be learnt.
+    """
+
+    place: NDArray[np.intp]
+    rows: Rows
+    fences: Fences
+    vectors: NDArray[np.float32]
+    summaries: list[bytes]
+    erased: dict[int, int]
+    rejected: list[Rejected]
+    outcomes: Counter[str]
+    labels: list[Labels] = field(default_factory=list)
+
+
+def process(
+    spec: Spec, prepared: Prepared, stored: Stored, bank: ModelBank, lap: Lap = lambda step: None
+) -> Processed:
+    """Apply a prepared batch to the states of its people.
+
+    Parameters
+    ----------
+    stored
+        States of `prepared.pids`; changed in place.
+    bank
+        Scores the events. Learning is left to the caller, once the batch is accepted.
+    """
+    outcomes: Counter[str] = Counter(rejected=len(prepared.rejected))
+    erased = _erasures(prepared, stored, outcomes)
+    applicable = _new_events(prepared, stored, erased, outcomes)
+    lap("deduplicate")
+    run = _Run(spec, prepared, stored, bank)
+    failed = run.apply(applicable)
+    lap("update")
+    outcomes["applied"] = len(applicable) - len(failed)
+    outcomes["rejected"] += len(failed)
+    rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
+    place = np.unique(prepared.row[applicable])
+    rows = stored.rows[place]
+    vectors = spec.project(rows)
+    encode = msgspec.json.Encoder().encode
+    summaries = [encode(description) for description in spec.describe(rows)]
+    lap("project")
+    return Processed(
+        place=place,
+        rows=rows,
+        fences=_fences_of(stored.fences, place),
+        vectors=vectors,
+        summaries=summaries,
+        erased=erased,
+        rejected=prepared.rejected + rejected,
+        outcomes=outcomes,
+        labels=run.labels,
+    )
+
+
+@dataclass(slots=True)
+class _Run:
+    """The update of one batch, which may have to be halved."""
+
+    spec: Spec
+    prepared: Prepared
+    stored: Stored
+    bank: ModelBank
+    labels: list[Labels] = field(default_factory=list)
+
+    def apply(self, index: NDArray[np.intp]) -> list[int]:
+        """Apply these events; return those that cannot be, alone among the others."""
+        if not len(index):
+            return []
+        order = index[np.argsort(self.prepared.row[index], kind="stable")]
+        place, row = np.unique(self.prepared.row[order], return_inverse=True)
+        rows = self.stored.rows[place]
+        events = _event_columns(self.prepared, order, row, rows["core.as_of"])
+        try:
+            known = self.spec.features(rows, events)
+            labels = self.bank.predict(known, rows, events)
+            self.spec.update(rows, events)
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
+            return self._halve(index)
+        self.stored.rows[place] = rows
+        # A poisoned event's fence moves too: it is a dead letter, and must not come again.
+        self._raise_fences(order)
+        self.labels.append(labels)
+        return []
+
+    def _halve(self, index: NDArray[np.intp]) -> list[int]:
+        if len(index) == 1:
+            self._raise_fences(index)
+            return [int(index[0])]
+        middle = len(index) // 2
+        return self.apply(index[:middle]) + self.apply(index[middle:])
+
+    def _raise_fences(self, index: NDArray[np.intp]) -> None:
+        p = self.prepared
+        self.stored.fences.raise_to(p.row[index], p.partition[index], p.offset[index])
+
+
+def _erasures(prepared: Prepared, stored: Stored, outcomes: Counter[str]) -> dict[int, int]:
+    """People who asked to be forgotten in this batch and were not yet, with the time they gave."""
+    found: dict[int, int] = {}
+    for i in np.flatnonzero(prepared.type_code == ERASE).tolist():
+        place = int(prepared.row[i])
+        if not stored.erased[place]:
+            found[place] = max(int(prepared.ts[i]), found.get(place, 0))
+    return found
+
+
+def _new_events(
+    prepared: Prepared, stored: Stored, erased: dict[int, int], outcomes: Counter[str]
+) -> NDArray[np.intp]:
+    """Events that change a facet and have not been applied yet, in arrival order."""
+    gone = stored.erased.copy()
+    gone[list(erased)] = True
+    is_gone = gone[prepared.row]
+    unused = ~is_gone & (prepared.type_code >= len(BEHAVIOUR_TYPES))
+    left = np.flatnonzero(~is_gone & ~unused)
+    outcomes["erased"] = int(is_gone.sum())
+    outcomes["accepted_unused"] = int(unused.sum())
+
+    row = prepared.row[left]
+    fenced = stored.fences.fenced(row, prepared.partition[left], prepared.offset[left])
+    outcomes["fenced"] = int(fenced.sum())
+    left = left[~fenced]
+
+    left = left[np.argsort(prepared.row[left], kind="stable")]
+    rows = stored.rows
+    duplicate = is_duplicate(
+        rows["core.recent"], rows["core.n_accepted"], prepared.row[left], prepared.id_hash[left]
+    )
+    outcomes["duplicate"] = int(duplicate.sum())
+    return np.sort(left[~duplicate])
+
+
+def _event_columns(
+    prepared: Prepared, order: NDArray[np.intp], row: NDArray[np.intp], as_of: Ints
+) -> EventColumns:
+    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    ts = prepared.ts[order]
+    type_code = prepared.type_code[order]
+    hashes = prepared.hashes[order]
+    return EventColumns(
+        row=row,
+        starts=starts,
+        ts=ts,
+        type_code=type_code,
+        price=prepared.price[order],
+        quantity=prepared.quantity[order],
+        id_hash=prepared.id_hash[order],
+        item=hashes[:, 0],
+        category=hashes[:, 1],
+        brand=hashes[:, 2],
+        direction=prepared.direction[order],
+        interest=WEIGHT_BY_TYPE[type_code],
+        as_of_before=as_of.copy(),
+        as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
+    )
+
+
+def _fences_of(fences: Fences, place: NDArray[np.intp]) -> Fences:
+    new_place = {old: new for new, old in enumerate(place.tolist())} if fences.more else {}
+    more = {new_place[old]: codes for old, codes in fences.more.items() if old in new_place}
+    return Fences(fences.partition[place], fences.offset[place], more)
+
+
+__all__ = ["OUTCOMES", "Prepared", "Preparer", "Processed", "RawRecord", "Record", "process"]

@@ -1,0 +1,47 @@
+"""Foreign formats, one per file; a new one is a new file and its line in `SOURCES`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from profiler.errors import UsageError
+from profiler.sources import (
+    movielens,
+    native,
+    online_retail,
+    otto,
+    rees46,
+    retailrocket,
+    taobao,
+    yoochoose,
+)
+from profiler.sources.source import Converted, Form, Source
+
+__all__ = ["SOURCES", "SOURCE_NAMES", "Converted", "Form", "Source", "source_named"]
+
+SOURCES: Final[tuple[Source, ...]] = (
+    native.SOURCE,
+    taobao.SOURCE,
+    online_retail.SOURCE,
+    retailrocket.SOURCE,
+    rees46.SOURCE,
+    otto.SOURCE,
+    yoochoose.SOURCE,
+    movielens.SOURCE,
+)
+
+SOURCE_NAMES: Final[tuple[str, ...]] = tuple(source.name for source in SOURCES)
+
+
+def source_named(name: str) -> Source:
+    """Find the source of that name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message lists those that exist.
+    """
+    for source in SOURCES:
+        if source.name == name:
+            return source
+    raise UsageError(f"unknown source {name!r}; there are {', '.join(SOURCE_NAMES)}")

@@ -1,0 +1,227 @@
+"""Sources that are tables: lines of separated fields, with a header or without.
+
+One `Table` is one layout of columns and one function that turns the fields of a row into a native
+event. Fields that cannot be read stay as they stand, so that the worker's decoder names them in
+the dead letter: nothing is validated twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Final
+
+from msgspec import Struct
+
+from profiler.errors import UsageError
+from profiler.sources.source import Converted, Form, Origin
+
+Fields = Sequence[str]
+"""Fields of one row in the order of the table's columns; a missing one is empty."""
+
+
+class Table(Struct, frozen=True):
+    """A source whose rows are lines of separated fields.
+
+    Parameters
+    ----------
+    name
+        Name of the source.
+    columns
+        Names of the columns in the order of the original file. If the first line is a header, it
+        decides: columns may then stand in any order, among others.
+    event
+        Makes a native event (without `event_id` and `source`) of a row. `ts` must be in it.
+    optional
+        Columns that a file with a header may lack.
+    delimiter
+        What separates fields.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    event: Callable[[Fields], dict[str, object]]
+    optional: frozenset[str] = frozenset()
+    delimiter: str = ","
+
+    @property
+    def form(self) -> Form:
+        """Lines of separated fields."""
+        return "csv"
+
+    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
+        """Give the records of the rows, numbered from 1 without the header.
+
+        A row with the wrong number of fields is passed on as its original bytes.
+
+        Raises
+        ------
+        UsageError
+            If there is a header that lacks columns: a file of another source.
+        """
+        origin = Origin(self.name, stem)
+        source = _Lines(lines)
+        rows = _records(source, self.delimiter)
+        try:
+            first = next(rows)
+        except StopIteration:
+            return
+        width, order = len(self.columns), tuple(range(len(self.columns)))
+        if first is not None and self._is_header(first):
+            width, order = len(first), self._order(first, stem)
+        else:
+            rows = chain((first,), rows)
+        pick = operator.itemgetter(*order)
+        event, record = self.event, origin.record
+        for number, row in enumerate(rows, 1):
+            if row is None or len(row) != width:
+                yield Converted(None, source.original())
+            else:
+                row.append("")  # what a missing optional column picks
+                yield record(event(pick(row)), str(number))
+
+    def _is_header(self, row: list[str]) -> bool:
+        names = {name.lower() for name in self.columns}
+        return len(names.intersection(field.strip().lower() for field in row)) >= 2
+
+    def _order(self, header: list[str], stem: str) -> tuple[int, ...]:
+        place = {name.strip().lower(): index for index, name in enumerate(header)}
+        missing = [
+            name for name in self.columns if name.lower() not in place and name not in self.optional
+        ]
+        if missing:
+            raise UsageError(
+                f"{stem}: no column {', '.join(missing)}; is this a file of source {self.name}?"
+            )
+        return tuple(place.get(name.lower(), len(header)) for name in self.columns)
+
+
+def integer(text: str) -> int | str:
+    """Read the number a field holds, or the field as it stands.
+
+    Examples
+    --------
+    >>> integer("12"), integer("twelve")
+    (12, 'twelve')
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        return text
+    return number if -_INT_MAX <= number <= _INT_MAX else text
+
+
+def real(text: str) -> float | str:
+    """Read the finite number a field holds, or the field as it stands.
+
+    Examples
+    --------
+    >>> real("2.55"), real("NaN")
+    (2.55, 'NaN')
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if abs(number) < float("inf") else text
+
+
+def seconds(text: str) -> int | str:
+    """Milliseconds of a Unix time in seconds, or the field as it stands.
+
+    Examples
+    --------
+    >>> seconds("1511658000")
+    1511658000000
+    """
+    number = integer(text)
+    return number * 1000 if isinstance(number, int) and number < _SECONDS_MAX else text
+
+
+@lru_cache(maxsize=65_536)
+def moment(text: str) -> int | str:
+    """Milliseconds of an ISO 8601 time, UTC unless it says otherwise, or the field as it stands.
+
+    Examples
+    --------
+    >>> moment("1970-01-01 00:00:01 UTC"), moment("1970-01-01T00:00:01.5Z"), moment("soon")
+    (1000, 1500, 'soon')
+    """
+    try:
+        parsed = dt.datetime.fromisoformat(text.removesuffix(" UTC"))
+    except ValueError:
+        return text
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=dt.UTC)
+    return (parsed - _EPOCH) // _MS
+
+
+def identifier(text: str) -> str:
+    """Read an id that a spreadsheet or a data frame may have turned into a number.
+
+    Examples
+    --------
+    >>> identifier("17850.0"), identifier(" 17850"), identifier("nan")
+    ('17850', '17850', '')
+    """
+    text = text.strip()
+    if text.endswith(".0") and text[:-2].isdecimal():
+        return text[:-2]
+    return "" if text == "nan" else text
+
+
+class _Lines:
+    """Decodes lines for the CSV parser and keeps those of the row that it is reading."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = iter(lines)
+        self._row: list[bytes] = []
+        self._is_first = True
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if self._is_first:
+            self._is_first = False
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        self._row.append(line)
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            # Old exports are Latin-1, in which every byte is a character: nothing is lost.
+            return line.decode("latin-1")
+
+    def start_row(self) -> None:
+        self._row.clear()
+
+    def original(self) -> bytes:
+        return b"".join(self._row).rstrip(b"\r\n")
+
+
+def _records(source: _Lines, delimiter: str) -> Iterator[list[str] | None]:
+    """Rows as lists of fields, None for what is not a row. Blank lines are left out."""
+    reader = csv.reader(source, delimiter=delimiter)
+    while True:
+        source.start_row()
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:  # a quote that never closes, up to the parser's limit of a field
+            yield None
+            continue
+        if row:
+            yield row
+
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MS: Final = dt.timedelta(milliseconds=1)
+_INT_MAX: Final = 2**63 - 1
+_SECONDS_MAX: Final = _INT_MAX // 1000

@@ -1,0 +1,152 @@
+"""Tokens and what they stand for: hashes, directions, names.
+
+A token (an item, a category, a brand, a word) is known by a 64-bit hash. Its direction in the
+interest space is read off the bits of that hash, so that all workers agree without talking
+(random projection with signs: Achlioptas 2003; random indexing: Sahlgren 2005).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from profiler.columns import Hashes
+
+DIMENSIONS: Final = 32
+WORDS_MAX: Final = 16
+NAMED_KINDS: Final = ("category", "brand", "item")
+"""Kinds whose readable names are kept: catalogue fields only, never words that a person typed."""
+
+ContentKey = tuple[str | None, str | None, str | None, str | None]
+"""Item, category, brand, and the text (title or query) of an event."""
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_UNIT: Final = np.float32(1.0 / np.sqrt(DIMENSIONS))
+
+
+def hash_text(text: str) -> int:
+    """64-bit hash of a text, the same on every machine and in every version."""
+    return xxhash.xxh3_64_intdigest(text.encode())
+
+
+def token_hash(kind: str, value: str) -> int:
+    """Hash of a token; never 0, which means none.
+
+    Examples
+    --------
+    >>> token_hash("item", "a") != token_hash("brand", "a")
+    True
+    """
+    return hash_text(f"{kind}\0{value}") or 1
+
+
+def directions(hashes: Hashes) -> NDArray[np.float32]:
+    """(T, 32) directions of T tokens.
+
+    Examples
+    --------
+    >>> float(np.linalg.norm(directions(np.array([7], dtype=np.uint64))))
+    1.0
+    """
+    low = (hashes & np.uint64(0xFFFFFFFF)).astype("<u4").view(np.uint8).reshape(-1, 4)
+    bits = np.unpackbits(low, axis=1, bitorder="little")
+    return np.where(bits == 1, _UNIT, -_UNIT).astype(np.float32)
+
+
+def words(text: str) -> list[str]:
+    """The first 16 words of a text, lower case.
+
+    Examples
+    --------
+    >>> words("White METAL_lantern, 2x")
+    ['white', 'metal', 'lantern', '2x']
+    """
+    return _WORD.findall(text.lower())[:WORDS_MAX]
+
+
+class Contents:
+    """What events are about, each distinct content once: token hashes and direction, as columns.
+
+    A bounded memo of pure functions. Index 0 is the empty content.
+
+    Parameters
+    ----------
+    entries_max
+        Size at which the memo starts afresh; 150 bytes each and the key.
+    """
+
+    def __init__(self, entries_max: int = 200_000) -> None:
+        self.entries_max = entries_max
+        self.new_names: dict[str, dict[int, str]] = {kind: {} for kind in NAMED_KINDS}
+        self._start()
+
+    def take_new_names(self) -> dict[str, dict[int, str]]:
+        """Names by kind and hash of the tokens first met since the last call."""
+        taken = {kind: names for kind, names in self.new_names.items() if names}
+        if taken:
+            self.new_names = {kind: {} for kind in NAMED_KINDS}
+        return taken
+
+    def indices(self, keys: list[ContentKey]) -> NDArray[np.intp]:
+        """(N,) index of each content; all stay valid until the next call."""
+        if len(self._index) + len(keys) > self.entries_max and len(self._index) > 1:
+            self._start()
+        index = self._index
+        found = [index.get(key, -1) for key in keys]
+        if -1 in found:
+            self._add(list(dict.fromkeys(k for k, i in zip(keys, found, strict=True) if i < 0)))
+            found = [index[key] for key in keys]
+        return np.array(found, dtype=np.intp)
+
+    def _start(self) -> None:
+        self._index: dict[ContentKey, int] = {(None, None, None, None): 0}
+        self.hashes = np.zeros((1_024, 3), dtype=np.uint64)
+        self.direction = np.zeros((1_024, DIMENSIONS), dtype=np.float32)
+
+    def _add(self, keys: list[ContentKey]) -> None:
+        first = len(self._index)
+        needed = first + len(keys)
+        if needed > len(self.hashes):
+            size = max(needed, 2 * len(self.hashes))
+            self.hashes = np.concatenate(
+                [self.hashes, np.zeros((size - len(self.hashes), 3), dtype=np.uint64)]
+            )
+            self.direction = np.concatenate(
+                [
+                    self.direction,
+                    np.zeros((size - len(self.direction), DIMENSIONS), dtype=np.float32),
+                ]
+            )
+        for position, key in enumerate(keys, first):
+            self._index[key] = position
+            self.hashes[position] = [
+                0 if value is None else self._named(kind, value)
+                for kind, value in zip(("item", "category", "brand"), key[:3], strict=True)
+            ]
+        self._add_directions(keys, first)
+
+    def _named(self, kind: str, value: str) -> int:
+        token = token_hash(kind, value)
+        self.new_names[kind][token] = value
+        return token
+
+    def _add_directions(self, keys: list[ContentKey], first: int) -> None:
+        """Sum the directions of each content's tokens; its words share one unit of weight."""
+        owner: list[int] = []
+        hashes: list[int] = []
+        weight: list[float] = []
+        for position, key in enumerate(keys, first):
+            named = [int(h) for h in self.hashes[position] if h]
+            text = [token_hash("word", word) for word in words(key[3])] if key[3] else []
+            owner += [position] * (len(named) + len(text))
+            hashes += named + text
+            weight += [1.0] * len(named) + [1.0 / max(len(text), 1)] * len(text)
+        if owner:
+            scaled = directions(np.array(hashes, dtype=np.uint64)) * np.array(weight)[:, None]
+            total = np.zeros((len(keys), DIMENSIONS))
+            np.add.at(total, np.array(owner) - first, scaled)
+            self.direction[first : first + len(keys)] = total

@@ -1,0 +1,223 @@
+"""The Faust app of a worker process: topics, agent, web pages, and its life from start to exit.
+
+`run` is what ``profiler worker`` calls. On SIGTERM or SIGINT it finishes the batches that are being
+worked on, commits, leaves the group and returns 0, all within `STOP_TIMEOUT_S`; on a fault of the
+worker or of Faust it returns 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from faust.web import Request, Response, View
+
+from profiler.errors import BrokerUnavailable, StoreUnavailable, UsageError
+from streams.agents import Worker, deliver_to
+from streams.batching import BatchApp
+from streams.log import get_logger
+from streams.metrics import Metrics
+from streams.settings import Settings
+from streams.topics import missing_topics
+
+DRAIN_TIMEOUT_S: Final = 5.0
+STOP_TIMEOUT_S: Final = 9.0
+PING_TIMEOUT_S: Final = 1.0
+HEARTBEATS_PER_SESSION: Final = 5
+REBALANCE_TIMEOUT_S: Final = 30.0
+MAX_POLL_INTERVAL_S: Final = 86_400.0
+RETRY_INTERVAL_S: Final = 1.0
+
+_log = get_logger(component="app")
+
+
+def create_app(
+    settings: Settings,
+    worker: Worker,
+    metrics: Metrics,
+    directory: Path,
+    topics: Sequence[str] = ("events",),
+) -> BatchApp:
+    """Build the app; nothing is connected before it is started.
+
+    Parameters
+    ----------
+    settings
+        All settings.
+    worker
+        Takes the batches.
+    metrics
+        What ``/metrics`` shows.
+    directory
+        An empty directory; Faust insists on one, and nothing that matters is kept there.
+    topics
+        Short names of the topics to read, each with as many partitions as the others.
+    """
+    app = BatchApp(
+        settings.group,
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        drain_timeout_s=DRAIN_TIMEOUT_S,
+        assigned=worker.assigned,
+        revoked=worker.revoked,
+        **_faust_options(settings, directory),
+    )
+    n_batches_max = max(2, settings.queue_events_max // settings.batch_events_max)
+    names = [settings.topic(name) for name in topics]
+    deliver_to(worker, app, app.batched_topic(*names, n_batches_max=n_batches_max))
+    _add_pages(app, worker, metrics)
+
+    async def work() -> None:
+        await worker.run()
+        raise RuntimeError("the worker ended by itself")
+
+    app.task(work)
+    return app
+
+
+def _faust_options(settings: Settings, directory: Path) -> dict[str, Any]:
+    return {
+        "broker": [f"kafka://{address}" for address in settings.brokers.split(",")],
+        "broker_commit_interval": settings.commit_interval_s,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": settings.session_timeout_s / HEARTBEATS_PER_SESSION,
+        "broker_rebalance_timeout": REBALANCE_TIMEOUT_S,
+        # While the store is away nothing is polled, for as long as it takes.
+        "broker_max_poll_interval": MAX_POLL_INTERVAL_S,
+        "broker_max_poll_records": settings.batch_events_max,
+        "consumer_auto_offset_reset": "earliest",
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+        "datadir": directory,
+        "web_bind": settings.web_host,
+        "web_port": settings.web_port,
+        "web_router_enabled": False,
+        "web_tables_enabled": False,
+        # Settings come from `Settings` alone, never from variables that Faust knows by itself.
+        "env": {},
+    }
+
+
+def _add_pages(app: BatchApp, worker: Worker, metrics: Metrics) -> None:
+    @app.page("/metrics")
+    async def show_metrics(view: View, request: Request) -> Response:
+        return view.bytes(metrics.render(), content_type="text/plain; version=0.0.4")
+
+    @app.page("/healthz")
+    async def show_health(view: View, request: Request) -> Response:
+        # To answer at all is the proof: the pages share the loop with the work.
+        return view.json({"alive": True})
+
+    @app.page("/readyz")
+    async def show_readiness(view: View, request: Request) -> Response:
+        n_partitions = len(app.partitions())
+        store = await _ask_store(worker)
+        is_ready = n_partitions > 0 and store == "ok"
+        found = {"ready": is_ready, "partitions": n_partitions, "store": store}
+        return view.json(found, status=200 if is_ready else 503)
+
+
+async def _ask_store(worker: Worker) -> str:
+    try:
+        async with asyncio.timeout(PING_TIMEOUT_S):
+            await worker.ping()
+    except (StoreUnavailable, TimeoutError):
+        return "unavailable"
+    return "ok"
+
+
+async def serve(app: BatchApp, stop: asyncio.Event) -> int:
+    """Run the app until `stop` is set or it crashes, and stop it in good order.
+
+    Returns
+    -------
+    int
+        Exit code: 0 after a stop that was asked for, 1 after a crash.
+    """
+    start = asyncio.create_task(app.start())
+    asked = asyncio.create_task(stop.wait())
+    crashed = asyncio.create_task(app.until_crashed())
+    try:
+        done, _ = await asyncio.wait({start, asked, crashed}, return_when=asyncio.FIRST_COMPLETED)
+        if start in done:
+            start.result()
+            _log.info("started", topics=sorted(app.batched_topics))
+            await asyncio.wait({asked, crashed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (start, asked, crashed):
+            task.cancel()
+        await asyncio.gather(start, asked, crashed, return_exceptions=True)
+        await app.stop()
+    if app.crashed:
+        _log.error("crashed", reason=repr(app.crash_reason))
+        return 1
+    _log.info("stopped")
+    return 0
+
+
+async def run(
+    settings: Settings,
+    worker: Worker,
+    metrics: Metrics,
+    topics: Sequence[str] = ("events",),
+) -> int:
+    """Run a worker process until a signal or a fault.
+
+    Waits for a broker that is away. A stop that hangs, for example on a broker that went away, is
+    cut off: what was not committed is delivered again, and the fence absorbs it.
+
+    Returns
+    -------
+    int
+        Exit code: 0 after SIGTERM or SIGINT, 1 after a fault.
+
+    Raises
+    ------
+    UsageError
+        A topic does not exist.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def stop_in_time() -> None:
+        if not stop.is_set():
+            stop.set()
+            loop.call_later(STOP_TIMEOUT_S, _cut_off)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_in_time)
+    if not await _until_broker_answers(settings, topics, stop):
+        return 0
+    with tempfile.TemporaryDirectory(prefix="profiler-worker-") as directory:
+        return await serve(create_app(settings, worker, metrics, Path(directory), topics), stop)
+
+
+def _cut_off() -> None:
+    _log.error("stop_timed_out", stop_timeout_s=STOP_TIMEOUT_S)
+    # A thread that waits for the network cannot be interrupted, and the interpreter would join it.
+    os._exit(1)
+
+
+async def _until_broker_answers(
+    settings: Settings, topics: Sequence[str], stop: asyncio.Event
+) -> bool:
+    is_first = True
+    while not stop.is_set():
+        try:
+            missing = await asyncio.to_thread(missing_topics, settings, topics)
+        except BrokerUnavailable as fault:
+            if is_first:
+                _log.warning("broker_unavailable", fault=str(fault))
+            is_first = False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RETRY_INTERVAL_S)
+        else:
+            if missing:
+                raise UsageError(f"no topic {', '.join(missing)}: run `profiler topics create`")
+            return True
+    return False

@@ -1,0 +1,146 @@
+"""The arena: hot rows in contiguous memory, so that a batch gathers and scatters them by index.
+
+A cache of the store with a fixed number of places. A row that is used by the current batch or the
+one before it, whose write may still be on the wire, is never evicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler.columns import Rows
+from profiler.dedupe import NO_PARTITION, Fences
+from profiler.spec import Spec
+from profiler.state import Stored
+
+EVICTED_SHARE: Final = 8
+"""An eighth of the places is freed at once, so that choosing the oldest is paid for rarely."""
+
+
+class Arena:
+    """Rows, revisions and fences by pid.
+
+    Parameters
+    ----------
+    spec
+        Of the rows.
+    capacity
+        Number of places; memory is `capacity` times the size of a row, taken as it fills.
+    """
+
+    def __init__(self, spec: Spec, capacity: int) -> None:
+        self.capacity = capacity
+        self._rows = spec.empty(capacity)
+        self._rev = np.zeros(capacity, dtype=np.int64)
+        self._fences = Fences.empty(capacity)
+        self._erased = np.zeros(capacity, dtype=bool)
+        self._used = np.full(capacity, -1, dtype=np.int64)
+        self._tick = 0
+        self._slot: dict[str, int] = {}
+        self._pid: list[str | None] = [None] * capacity
+        self._free = list(range(capacity - 1, -1, -1))
+
+    def __len__(self) -> int:
+        return len(self._slot)
+
+    def missing(self, pids: Sequence[str]) -> list[str]:
+        """Those of these people whose rows must be loaded; the others are safe from eviction."""
+        self._tick += 1
+        slot = self._slot
+        found = [slot[pid] for pid in pids if pid in slot]
+        self._used[found] = self._tick
+        return [pid for pid in pids if pid not in slot]
+
+    def put(self, pids: Sequence[str], stored: Stored) -> None:
+        """Take in loaded states of people who are missing."""
+        if len(pids) > len(self._free):
+            self._evict(len(pids))
+        slots = [self._free.pop() for _ in pids]
+        for pid, slot in zip(pids, slots, strict=True):
+            self._slot[pid] = slot
+            self._pid[slot] = pid
+        at = np.array(slots, dtype=np.intp)
+        self._used[at] = self._tick
+        self._rev[at] = stored.rev
+        self._erased[at] = stored.erased
+        self._set(at, stored.rows, stored.fences)
+
+    def slots(self, pids: Sequence[str]) -> NDArray[np.intp]:
+        """(R,) places of people who are all here."""
+        slot = self._slot
+        return np.array([slot[pid] for pid in pids], dtype=np.intp)
+
+    def gather(self, slots: NDArray[np.intp]) -> Stored:
+        """Copy the states at these places."""
+        fences = Fences(self._fences.partition[slots], self._fences.offset[slots])
+        if self._fences.more:
+            more = self._fences.more
+            fences.more = {
+                r: dict(more[slot]) for r, slot in enumerate(slots.tolist()) if slot in more
+            }
+        return Stored(self._rows[slots], self._rev[slots], fences, self._erased[slots])
+
+    def scatter(self, slots: NDArray[np.intp], rows: Rows, fences: Fences) -> None:
+        """Put computed rows back, as the next revision."""
+        self._rev[slots] += 1
+        self._set(slots, rows, fences)
+
+    def erase(self, slots: NDArray[np.intp]) -> None:
+        """Turn these places into tombstones, as the next revision."""
+        self._rev[slots] += 1
+        self._erased[slots] = True
+        self._rows[slots] = np.zeros((), dtype=self._rows.dtype)
+
+    def revisions(self, slots: NDArray[np.intp]) -> NDArray[np.int64]:
+        """(R,) revisions at these places."""
+        return self._rev[slots]
+
+    def rows_of(self, pids: Sequence[str]) -> tuple[NDArray[np.intp], Rows]:
+        """Places and copies of the rows of those of these people who are here."""
+        here = self.slots([pid for pid in pids if pid in self._slot])
+        return here, self._rows[here]
+
+    def annotate(self, slots: NDArray[np.intp], rows: Rows, columns: Sequence[str]) -> None:
+        """Set derived columns of these rows: kept with the next commit, not worth their own."""
+        for column in columns:
+            self._rows[column][slots] = rows[column]
+
+    def drop(self, pids: Collection[str]) -> None:
+        """Forget these people; what the store has counts."""
+        for pid in pids:
+            slot = self._slot.pop(pid, None)
+            if slot is not None:
+                self._pid[slot] = None
+                self._used[slot] = -1
+                self._free.append(slot)
+                self._fences.more.pop(slot, None)
+
+    def drop_partitions(self, codes: Collection[int]) -> None:
+        """Forget everybody whose events come from these partitions."""
+        at_home = np.isin(self._fences.partition, list(codes)) | (
+            self._fences.partition == NO_PARTITION
+        )
+        found = np.flatnonzero(at_home & (self._used >= 0)).tolist()
+        self.drop([pid for pid in (self._pid[slot] for slot in found) if pid is not None])
+
+    def _set(self, slots: NDArray[np.intp], rows: Rows, fences: Fences) -> None:
+        self._rows[slots] = rows
+        self._fences.partition[slots] = fences.partition
+        self._fences.offset[slots] = fences.offset
+        for r, others in fences.more.items():
+            self._fences.more[int(slots[r])] = dict(others)
+
+    def _evict(self, n: int) -> None:
+        """Free the least recently used places, at least n."""
+        evictable = np.flatnonzero((self._used >= 0) & (self._used < self._tick - 1))
+        wanted = max(n - len(self._free), self.capacity // EVICTED_SHARE)
+        if len(self._free) + len(evictable) < n:
+            raise AssertionError("an arena holds two batches and more: settings are checked for it")
+        if len(evictable) > wanted:
+            oldest = np.argpartition(self._used[evictable], wanted - 1)[:wanted]
+            evictable = evictable[oldest]
+        self.drop([pid for pid in (self._pid[s] for s in evictable.tolist()) if pid is not None])

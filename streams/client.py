@@ -1,0 +1,183 @@
+"""For those who read profiles: needs Redis only, no Kafka, no Faust, no River.
+
+>>> with ProfileClient("redis://127.0.0.1:6379/0", key) as client:  # doctest: +SKIP
+...     client.get("user:alice").top("category")
+[('tea', 4.9), ('mugs', 1.2)]
+
+`AsyncProfileClient` is the same with ``await``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+
+from streams.reader import Command, Profile, ProfileReader, Steps
+from streams.redis_errors import checked_url, our_errors
+
+__all__ = ["AsyncProfileClient", "Profile", "ProfileClient"]
+
+TIMEOUT_S: Final = 5.0
+RETRIES: Final = 1
+"""Enough for a connection that the server or a proxy has closed in the meantime."""
+
+_Result = TypeVar("_Result")
+
+
+class ProfileClient:
+    """Reads profiles.
+
+    Parameters
+    ----------
+    url
+        ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password where needed.
+    pseudonym_key
+        The workers' key: without it nobody can tell whose profile is whose.
+    timeout_s
+        For connecting and for each reply.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address or the key cannot be used.
+    """
+
+    def __init__(
+        self, url: str, pseudonym_key: str | bytes, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._reader = ProfileReader(pseudonym_key)
+        retry = redis.retry.Retry(NoBackoff(), RETRIES)
+        self._redis: Any = redis.Redis.from_url(
+            checked_url(url), retry=retry, **_options(timeout_s)
+        )
+
+    def get(
+        self,
+        subject: str = "",
+        *,
+        user_id: str | None = None,
+        device_id: str | None = None,
+        anonymous_id: str | None = None,
+    ) -> Profile | None:
+        """Return one profile, None if nothing is known of the subject.
+
+        Parameters
+        ----------
+        subject
+            ``user:<id>`` or plainly ``<id>``, ``device:<id>``, ``anonymous:<id>``, ``pid:<pid>``.
+        user_id, device_id, anonymous_id
+            Instead of it, the ids as they stand in events: the first one given counts.
+        """
+        return self.get_many([subject or _subject(user_id, device_id, anonymous_id)])[0]
+
+    def get_many(self, subjects: Sequence[str], *, with_names: bool = True) -> list[Profile | None]:
+        """Return profiles in the order of `subjects`: one round trip, more only for new names.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the store cannot be reached now.
+        """
+        pids = [self._reader.pid(subject) for subject in subjects]
+        return self._run(self._reader.profiles(pids, with_names=with_names))
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._redis.close()
+
+    def __enter__(self) -> ProfileClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[_Result]) -> _Result:
+        commands = next(steps)
+        while True:
+            with our_errors():
+                replies = _queued(self._redis, commands).execute()
+            try:
+                commands = steps.send(replies)
+            except StopIteration as done:
+                result: _Result = done.value
+                return result
+
+
+class AsyncProfileClient:
+    """Reads profiles, for asyncio: parameters and methods are those of `ProfileClient`."""
+
+    def __init__(
+        self, url: str, pseudonym_key: str | bytes, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._reader = ProfileReader(pseudonym_key)
+        retry = redis.asyncio.retry.Retry(NoBackoff(), RETRIES)
+        self._redis: Any = redis.asyncio.Redis.from_url(
+            checked_url(url), retry=retry, **_options(timeout_s)
+        )
+
+    async def get(
+        self,
+        subject: str = "",
+        *,
+        user_id: str | None = None,
+        device_id: str | None = None,
+        anonymous_id: str | None = None,
+    ) -> Profile | None:
+        """See `ProfileClient.get`."""
+        return (await self.get_many([subject or _subject(user_id, device_id, anonymous_id)]))[0]
+
+    async def get_many(
+        self, subjects: Sequence[str], *, with_names: bool = True
+    ) -> list[Profile | None]:
+        """See `ProfileClient.get_many`."""
+        pids = [self._reader.pid(subject) for subject in subjects]
+        return await self._run(self._reader.profiles(pids, with_names=with_names))
+
+    async def close(self) -> None:
+        """See `ProfileClient.close`."""
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> AsyncProfileClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[_Result]) -> _Result:
+        commands = next(steps)
+        while True:
+            with our_errors():
+                replies = await _queued(self._redis, commands).execute()
+            try:
+                commands = steps.send(replies)
+            except StopIteration as done:
+                result: _Result = done.value
+                return result
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "protocol": 2,
+        "decode_responses": False,
+    }
+
+
+def _queued(client: Any, commands: Sequence[Command]) -> Any:
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return pipeline
+
+
+def _subject(user_id: str | None, device_id: str | None, anonymous_id: str | None) -> str:
+    # The order of `profiler.privacy.pseudonym.subject_of`.
+    for kind, value in (("user", user_id), ("device", device_id), ("anonymous", anonymous_id)):
+        if value is not None:
+            return f"{kind}:{value}"
+    raise ValueError("a subject, or one of user_id, device_id, anonymous_id is needed")

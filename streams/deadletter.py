@@ -1,0 +1,151 @@
+"""Dead letters: records that cannot be applied, kept with their reason and their origin.
+
+A letter's value, key and headers are those of the record, byte for byte; what we know about it
+stands in headers that start with ``profiler.``. What the broker refuses even here is cut to its
+first KiB, with its length and SHA-256.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from msgspec import Struct
+
+from profiler.batch import Record
+from profiler.errors import BrokerUnavailable
+from streams.topics import DEAD_LETTER_BYTES_MAX
+
+PREFIX: Final = "profiler."
+TRUNCATED_BYTES: Final = 1_024
+LINGER_MS: Final = 2
+SEND_TIMEOUT_S: Final = 30.0
+
+Headers = list[tuple[str, bytes]]
+
+
+class DeadLetter(Struct, frozen=True):
+    """A record that cannot be applied.
+
+    Parameters
+    ----------
+    record
+        As it came.
+    reason
+        One of `profiler.events.REASONS`.
+    """
+
+    record: Record
+    reason: str
+
+
+class KafkaDeadLetters:
+    """Sends dead letters to their topic; connects at the first one.
+
+    Parameters
+    ----------
+    brokers
+        Bootstrap addresses, separated by commas.
+    topic
+        Full name of the topic of dead letters.
+    now_ms
+        The clock, for ``profiler.at_ms``.
+    """
+
+    def __init__(self, brokers: str, topic: str, now_ms: Callable[[], int]) -> None:
+        self._brokers = brokers
+        self._topic = topic
+        self._now_ms = now_ms
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Send letters, and return once all are acknowledged by all replicas.
+
+        Raises
+        ------
+        BrokerUnavailable
+            Some may not be kept; send all of them again.
+        """
+        if not letters:
+            return
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._send_all(await self._connected(), letters)
+        except (KafkaError, OSError, TimeoutError) as fault:
+            # An idempotent producer that lost a record refuses all later ones: start afresh.
+            await self.close()
+            raise BrokerUnavailable(f"dead letters were not acknowledged: {fault!r}") from fault
+
+    async def close(self) -> None:
+        """Close the connection; a later `send` opens it again."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._brokers,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=LINGER_MS,
+                max_request_size=DEAD_LETTER_BYTES_MAX,
+            )
+            # Kept before it is started, so that `close` ends also one whose start failed.
+            self._producer = producer
+            await producer.start()
+        return self._producer
+
+    async def _send_all(self, producer: AIOKafkaProducer, letters: Sequence[DeadLetter]) -> None:
+        at_ms = self._now_ms()
+        outcomes = await asyncio.gather(
+            *(self._send_one(producer, letter, at_ms) for letter in letters),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _send_one(self, producer: AIOKafkaProducer, letter: DeadLetter, at_ms: int) -> None:
+        record, headers = letter.record, _headers(letter, at_ms)
+        value = record.value
+        if value is None:
+            # Kafka's clients cannot send a record that has neither key nor value.
+            value = b""
+            headers.append((PREFIX + "no_value", b"1"))
+        try:
+            await _acknowledged(producer, self._topic, value, record.key, headers)
+        except (MessageSizeTooLargeError, RecordListTooLargeError):
+            headers = [header for header in headers if header[0].startswith(PREFIX)]
+            headers += [
+                (PREFIX + "length", str(len(value)).encode()),
+                (PREFIX + "sha256", hashlib.sha256(value).hexdigest().encode()),
+            ]
+            key = record.key and record.key[:TRUNCATED_BYTES]
+            await _acknowledged(producer, self._topic, value[:TRUNCATED_BYTES], key, headers)
+
+
+def _headers(letter: DeadLetter, at_ms: int) -> Headers:
+    record = letter.record
+    about = {
+        "reason": letter.reason,
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+        "timestamp_ms": "" if record.timestamp is None else str(record.timestamp),
+        "at_ms": str(at_ms),
+    }
+    own = [(PREFIX + name, text.encode()) for name, text in about.items()]
+    # A producer's header of our prefix would be taken for ours.
+    given = [header for header in record.headers or () if not header[0].startswith(PREFIX)]
+    return [*given, *own]
+
+
+async def _acknowledged(
+    producer: Any, topic: str, value: bytes, key: bytes | None, headers: Headers
+) -> None:
+    await (await producer.send(topic, value, key=key, headers=headers))

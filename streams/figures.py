@@ -1,0 +1,79 @@
+"""Figures that outlive a worker: model quality and weights, kept in the store."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+from profiler.models.bank import ModelBank
+from streams.log import get_logger
+from streams.metrics import Metrics, ModelQuality
+from streams.store import Store
+
+WEIGHTS_KEY: Final = "profiler:models:weights"
+_log = get_logger(component="figures")
+
+
+def model_key(task: str) -> str:
+    """Key of a task's quality, for readers."""
+    return f"profiler:models:{task}"
+
+
+class Figures:
+    """Publishes what the model bank knows of itself, and restores its weights.
+
+    Parameters
+    ----------
+    store, bank, metrics
+        From, and where to.
+    """
+
+    def __init__(self, store: Store, bank: ModelBank, metrics: Metrics) -> None:
+        self._store = store
+        self._bank = bank
+        self._metrics = metrics
+        self._counted = [0, 0]
+
+    async def restore(self) -> None:
+        """Go on from the weights that a worker published last; start afresh without."""
+        found = (await self._store.figures(WEIGHTS_KEY)).get("weights")
+        if found is None:
+            return
+        try:
+            self._bank.restore(found)
+        except msgspec.DecodeError as fault:
+            _log.warning("weights_unreadable", fault=str(fault))
+
+    async def publish(self) -> None:
+        """Write quality and weights."""
+        task = self._bank.purchase
+        figures = task.figures
+        quality = {
+            "log_loss": figures.log_loss(),
+            "roc_auc": figures.roc_auc(),
+            "calibration_error": figures.calibration_error(),
+            "base_rate": figures.base_rate(),
+        }
+        fields = {name: f"{value:.6g}" for name, value in quality.items() if not math.isnan(value)}
+        fields |= {"labels": str(sum(figures.n_labels)), "positives": str(figures.n_labels[1])}
+        self.observe()
+        await self._store.put_figures(model_key(task.name), fields)
+        await self._store.put_figures(WEIGHTS_KEY, {"weights": self._bank.export()})
+
+    def observe(self) -> None:
+        """Bring the metrics up to date; nothing is written."""
+        task = self._bank.purchase
+        figures = task.figures
+        self._metrics.set_model(
+            task.name,
+            ModelQuality(
+                log_loss=figures.log_loss(),
+                roc_auc=figures.roc_auc(),
+                calibration_error=figures.calibration_error(),
+            ),
+        )
+        new = [now - before for now, before in zip(figures.n_labels, self._counted, strict=True)]
+        self._counted = list(figures.n_labels)
+        self._metrics.count_labels(task.name, {"negative": new[0], "positive": new[1]})

@@ -1,0 +1,132 @@
+"""Data files as lines: JSON lines or separated fields, gzipped or not, and Parquet.
+
+What a file is shows in its first bytes, not in its name. A source reads lines (`profiler.sources`),
+so Parquet is rendered in the source's own text form, by Arrow, in compiled code.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from profiler.errors import UsageError
+from profiler.sources import Form
+
+try:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+    from pyarrow import parquet
+except ModuleNotFoundError:
+    pa = None
+
+LINE_BYTES_MAX: Final = 67_108_864
+"""A longer line is cut, so that a file without line ends cannot fill the memory."""
+
+PARQUET_ROWS: Final = 65_536
+"""Rows of a Parquet file that are in memory at a time."""
+
+
+def read_lines(path: Path, form: Form) -> Iterator[bytes]:
+    """Give the lines of a data file, with their line ends.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        In which text form the rows of a Parquet file are given.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, and why; while it is read.
+    """
+    try:
+        with path.open("rb") as plain, _unpacked(plain) as file:
+            start = file.peek(len(_PARQUET))
+            if start.startswith(_PARQUET):
+                # Parquet is read from its end: one that is gzipped has to be unpacked wholly.
+                yield from _parquet_lines(
+                    io.BytesIO(file.read()) if isinstance(file.raw, gzip.GzipFile) else file, form
+                )
+            elif start.startswith(_ZIP):
+                raise UsageError(
+                    f"{path} is a zip file or a spreadsheet: unpack or export it first"
+                )
+            else:
+                yield from iter(partial(file.readline, LINE_BYTES_MAX), b"")
+    except OSError as fault:  # BadGzipFile too
+        raise UsageError(f"{path}: {fault.strerror or fault}") from fault
+    except (EOFError, zlib.error) as fault:
+        raise UsageError(f"{path}: the gzip file is damaged ({fault})") from fault
+
+
+def stem(path: Path) -> str:
+    """Name a file without its extensions.
+
+    Examples
+    --------
+    >>> stem(Path("data/UserBehavior.csv.gz")), stem(Path("2019-Oct.csv"))
+    ('UserBehavior', '2019-Oct')
+    """
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def _unpacked(plain: IO[bytes]) -> io.BufferedReader:
+    assert isinstance(plain, io.BufferedReader)
+    if not plain.peek(2).startswith(_GZIP):
+        return plain
+    return io.BufferedReader(gzip.GzipFile(fileobj=plain), buffer_size=1 << 20)
+
+
+def _parquet_lines(file: Any, form: Form) -> Iterator[bytes]:
+    if pa is None:
+        raise UsageError(
+            "reading Parquet needs pyarrow: pip install 'streaming-user-profiles[parquet]'"
+        )
+    try:
+        batches = parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS)
+        render = _csv_lines if form == "csv" else _json_lines
+        for number, batch in enumerate(batches):
+            yield from render(batch, number == 0)
+    except pa.ArrowException as fault:
+        raise UsageError(f"the Parquet file cannot be read: {fault}") from fault
+
+
+def _csv_lines(batch: Any, is_first: bool) -> Iterator[bytes]:
+    decoded = pa.table(
+        {
+            name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            if not pa.types.is_nested(column.type)
+        }
+    )
+    text = io.BytesIO()
+    arrow_csv.write_csv(decoded, text, arrow_csv.WriteOptions(include_header=is_first))
+    text.seek(0)
+    yield from text
+
+
+def _json_lines(batch: Any, is_first: bool) -> Iterator[bytes]:
+    """Objects without their nulls; times as milliseconds, as in native events."""
+    columns = {
+        name: column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        if pa.types.is_timestamp(column.type)
+        else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+    for row in pa.table(columns).to_pylist():
+        present = {name: value for name, value in row.items() if value is not None}
+        yield msgspec.json.encode(present) + b"\n"
+
+
+_GZIP: Final = b"\x1f\x8b"
+_PARQUET: Final = b"PAR1"
+_ZIP: Final = b"PK\x03\x04"

@@ -1,0 +1,238 @@
+"""What readers ask the store and what its answers mean, without any input or output.
+
+`ProfileReader` says it as generators: they yield the commands of a round trip, are sent the
+replies, and return the result. `streams.client` makes the round trips.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from profiler.columns import MONTH_MS
+from profiler.errors import ConfigurationError, CorruptState, UnknownSpec
+from profiler.facets.contract import Slice
+from profiler.privacy.pseudonym import Pseudonymiser
+from streams.store import names_key, profile_key, spec_key
+
+NAMES_CACHED_MAX: Final = 100_000
+
+_Result = TypeVar("_Result")
+Command = tuple[str, ...]
+Steps = Generator[list[Command], list[Any], _Result]
+
+
+class Layout(Struct, frozen=True):
+    """What a reader needs of a published spec: the vector's length and its named parts."""
+
+    dims: int
+    slices: tuple[Slice, ...]
+
+
+class Profile(Struct, frozen=True, eq=False, kw_only=True):
+    """What is known of one person, as of one moment.
+
+    Parameters
+    ----------
+    pid
+        Profile id: another than asked for, if that one has joined it.
+    as_of_ms
+        The moment: the latest event's, or the one it was brought to.
+    rev
+        Number of commits.
+    spec
+        Hash of the spec it was written under.
+    vector
+        (dims,) float32, read-only.
+    summary
+        Values for people, facet by facet.
+    layout
+        Of the vector; None if the store does not have it.
+    names
+        Readable names of the summary's tokens by kind and hash, where there are any.
+    """
+
+    pid: str
+    as_of_ms: int
+    rev: int
+    spec: str
+    vector: NDArray[np.float32]
+    summary: dict[str, Any]
+    layout: Layout | None = None
+    names: Mapping[str, Mapping[str, str]] = {}
+
+    def vector_slice(self, name: str) -> NDArray[np.float32]:
+        """Return one named part of the vector.
+
+        Raises
+        ------
+        KeyError
+            If the spec has no such slice.
+        UnknownSpec
+            If the store does not have the layout.
+        """
+        for part in self._slices():
+            if part.name == name:
+                return self.vector[_place(part)]
+        raise KeyError(name)
+
+    def at(self, now_ms: int) -> Profile:
+        """Return the profile as it will be at a later moment if nothing happens until then.
+
+        Slices with a half-life and the weights of `top` are brought there; the rest stays as it is.
+        An earlier moment than `as_of_ms` changes nothing.
+        """
+        elapsed_ms = max(0, now_ms - self.as_of_ms)
+        vector = self.vector.astype(np.float64)
+        for part in self._slices():
+            if part.half_life_ms is not None:
+                left = 0.5 ** (elapsed_ms / part.half_life_ms)
+                vector[_place(part)] = _decayed(vector[_place(part)], left, part)
+        later = vector.astype(np.float32)
+        later.flags.writeable = False
+        return msgspec.structs.replace(
+            self,
+            as_of_ms=self.as_of_ms + elapsed_ms,
+            vector=later,
+            summary=_decayed_lists(self.summary, 0.5 ** (elapsed_ms / MONTH_MS)),
+        )
+
+    def top(self, kind: str) -> list[tuple[str, float]]:
+        """Return (name, weight) of the favourites of one kind (item, category, brand).
+
+        Greatest first. Where the store has no name, the token's hash in hex stands in.
+        """
+        names = self.names.get(kind, {})
+        entries = self.summary.get("interest", {}).get(kind, ())
+        return [(names.get(token, token), weight) for token, weight in entries]
+
+    def _slices(self) -> tuple[Slice, ...]:
+        if self.layout is None:
+            raise UnknownSpec(self.spec)
+        return self.layout.slices
+
+
+class ProfileReader:
+    """Asks for profiles, and remembers layouts and names.
+
+    Parameters
+    ----------
+    pseudonym_key
+        The workers' key.
+    """
+
+    def __init__(self, pseudonym_key: str | bytes) -> None:
+        key = pseudonym_key.encode() if isinstance(pseudonym_key, str) else pseudonym_key
+        try:
+            self._pseudonymiser = Pseudonymiser(key)
+        except ValueError as short:
+            problem = f"the key of the workers is needed to read profiles: {short}"
+            raise ConfigurationError("PROFILER_PSEUDONYM_KEY", problem) from short
+        self._layouts: dict[str, Layout] = {}
+        self._names: dict[tuple[str, str], str] = {}
+
+    def pid(self, subject: str) -> str:
+        """Profile id of ``user:<id>``, ``device:<id>``, ``anonymous:<id>`` or ``pid:<profile id>``.
+
+        Anything else is a user id as it stands.
+        """
+        kind, colon, subject_id = subject.partition(":")
+        if colon and kind == "pid":
+            return subject_id
+        if colon and kind in ("user", "device", "anonymous"):
+            return self._pseudonymiser.pid(kind, subject_id)
+        return self._pseudonymiser.pid("user", subject)
+
+    def profiles(self, pids: Sequence[str], *, with_names: bool) -> Steps[list[Profile | None]]:
+        """Profiles in the order of `pids`: one round trip, and others only for what is new."""
+        found = yield [("HGETALL", profile_key(pid)) for pid in pids]
+        pids = list(pids)
+        moved = {i: entry[b"moved_to"] for i, entry in enumerate(found) if b"moved_to" in entry}
+        if moved:
+            for i, pid in moved.items():
+                pids[i] = pid.decode()
+            again = yield [("HGETALL", profile_key(pids[i])) for i in moved]
+            for i, entry in zip(moved, again, strict=True):
+                found[i] = entry
+        bare = [_decoded(pid, e) if e else None for pid, e in zip(pids, found, strict=True)]
+        known = [profile for profile in bare if profile is not None]
+        yield from self._learn_layouts({profile.spec for profile in known})
+        if with_names:
+            yield from self._learn_names(token for profile in known for token in _tokens(profile))
+        return [None if profile is None else self._dressed(profile) for profile in bare]
+
+    def _learn_layouts(self, hashes: set[str]) -> Steps[None]:
+        new = sorted(hashes - self._layouts.keys())
+        if new:
+            layouts = yield [("GET", spec_key(spec_hash)) for spec_hash in new]
+            for spec_hash, layout in zip(new, layouts, strict=True):
+                if layout is not None:
+                    self._layouts[spec_hash] = msgspec.json.decode(layout, type=Layout)
+
+    def _learn_names(self, tokens: Iterable[tuple[str, str]]) -> Steps[None]:
+        new: dict[str, list[str]] = collections.defaultdict(list)
+        for kind, token in dict.fromkeys(tokens):
+            if (kind, token) not in self._names:
+                new[kind].append(token)
+        if not new:
+            return
+        if len(self._names) > NAMES_CACHED_MAX:
+            self._names.clear()
+        replies = yield [("HMGET", names_key(kind), *asked) for kind, asked in new.items()]
+        for (kind, asked), names in zip(new.items(), replies, strict=True):
+            for token, name in zip(asked, names, strict=True):
+                if name is not None:
+                    self._names[kind, token] = name.decode()
+
+    def _dressed(self, profile: Profile) -> Profile:
+        names: dict[str, dict[str, str]] = collections.defaultdict(dict)
+        for kind, token in _tokens(profile):
+            if (name := self._names.get((kind, token))) is not None:
+                names[kind][token] = name
+        layout = self._layouts.get(profile.spec)
+        return msgspec.structs.replace(profile, layout=layout, names=names)
+
+
+def _decoded(pid: str, entry: Mapping[bytes, bytes]) -> Profile:
+    try:
+        return Profile(
+            pid=pid,
+            as_of_ms=int(entry[b"as_of"]),
+            rev=int(entry[b"rev"]),
+            spec=entry[b"spec"].decode(),
+            vector=np.frombuffer(entry[b"vector"], dtype="<f4"),
+            summary=msgspec.json.decode(entry[b"summary"], type=dict[str, Any]),
+        )
+    except (KeyError, ValueError, msgspec.DecodeError) as fault:
+        raise CorruptState(f"{profile_key(pid)} is not what a worker writes: {fault}") from fault
+
+
+def _tokens(profile: Profile) -> list[tuple[str, str]]:
+    interest = profile.summary.get("interest", {})
+    return [(kind, token) for kind, entries in interest.items() for token, _ in entries]
+
+
+def _place(part: Slice) -> slice:
+    return slice(part.offset, part.offset + part.length)
+
+
+def _decayed(values: NDArray[np.float64], left: float, part: Slice) -> NDArray[np.float64]:
+    if part.transform == "log1p":
+        return np.log1p(np.expm1(values) * left)
+    return values * left if part.transform == "identity" else values
+
+
+def _decayed_lists(summary: dict[str, Any], left: float) -> dict[str, Any]:
+    interest = summary.get("interest")
+    if interest is None:
+        return summary
+    lists = {
+        kind: [[t, weight * left] for t, weight in entries] for kind, entries in interest.items()
+    }
+    return {**summary, "interest": lists}

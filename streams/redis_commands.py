@@ -1,0 +1,115 @@
+"""What a batch is on the wire: two scripts, and their calls in Redis' protocol (RESP).
+
+A profile is written by one call of a script that is atomic and names only the two keys of that
+profile, so it works in a cluster. It costs the server about 20 µs (2 KB of state, append-only file
+off), half of it for taking in the bytes; sixteen profiles per call would save a tenth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+import hiredis
+
+from profiler.state import revision_bytes
+from streams.store import Erasure, ProfileWrite, profile_key, state_key
+
+CHUNK_COMMANDS: Final = 1_024
+"""Commands per send. Two chunks are under way at most, which bounds what either side must hold."""
+
+Request = tuple[bytes, int]
+"""Packed commands, and the number of replies they will have."""
+
+_Item = TypeVar("_Item")
+
+# GETRANGE 9 16 is `profiler.state.REV_SLICE`, whose places GETRANGE counts inclusively.
+# The hash first: if a foreign key of another type stood there, its error leaves the state alone.
+WRITE_SCRIPT: Final = b"""\
+local call = redis.call
+if call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
+call('HSET', KEYS[2], 'vector', ARGV[3], 'summary', ARGV[4],
+     'as_of', ARGV[5], 'rev', ARGV[6], 'spec', ARGV[7])
+call('PEXPIRE', KEYS[2], ARGV[8])
+call('SET', KEYS[1], ARGV[2], 'PX', ARGV[8])
+return 1"""
+ERASE_SCRIPT: Final = b"""\
+if redis.call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], ARGV[2])
+return 1"""
+_WRITE_HEAD: Final = b"*13\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n" % (
+    hashlib.sha1(WRITE_SCRIPT, usedforsecurity=False).hexdigest().encode()
+)
+
+
+def packed_tail(spec_hash: str, *, ttl_ms: int) -> bytes:
+    """Return the last words of every write, which one store has in common."""
+    words = (spec_hash.encode(), b"%d" % ttl_ms)
+    return b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """Cut into runs of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def packed_reads(pids: Sequence[str]) -> Iterator[Request]:
+    """Get states, in chunks. Not one MGET: a cluster has them in different slots."""
+    for chunk in chunks(pids, CHUNK_COMMANDS):
+        packed = [_pack(b"GET", state_key(pid)) for pid in chunk]
+        yield b"".join(packed), len(packed)
+
+
+def packed_writes(writes: Sequence[ProfileWrite | Erasure], tail: bytes) -> Iterator[Request]:
+    """Load the script (one reply more), then call it for each write, in chunks.
+
+    `tail` is from `packed_tail`. A reply is 1 where written, 0 where refused.
+    """
+    # Loading the script with every batch costs the server some µs and saves us from knowing when a
+    # restart, a failover or an operator has made it forget.
+    yield _pack(b"SCRIPT", b"LOAD", WRITE_SCRIPT), 1
+    for chunk in chunks(writes, CHUNK_COMMANDS):
+        parts: list[bytes] = []
+        for write in chunk:
+            if isinstance(write, ProfileWrite):
+                parts += _packed_write(write, tail)
+            else:
+                parts.append(_packed_erasure(write))
+        yield b"".join(parts), len(chunk)
+
+
+def _packed_write(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
+    """One EVALSHA in pieces: half the cost of `hiredis.pack_command`, which copies every word."""
+    pid, state, vector, summary = write.pid.encode(), write.state, write.vector, write.summary
+    expected, as_of, rev = _expected(write.rev), b"%d" % write.as_of_ms, b"%d" % write.rev
+    keys = b"$%d\r\nstate:{%b}\r\n$%d\r\nprofile:{%b}" % (len(pid) + 8, pid, len(pid) + 10, pid)
+    return (
+        _WRITE_HEAD,
+        keys,
+        b"\r\n$%d\r\n%b\r\n$%d\r\n" % (len(expected), expected, len(state)),
+        state,
+        b"\r\n$%d\r\n" % len(vector),
+        vector,
+        b"\r\n$%d\r\n" % len(summary),
+        summary,
+        b"\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(as_of), as_of, len(rev), rev),
+        tail,
+    )
+
+
+def _packed_erasure(write: Erasure) -> bytes:
+    keys = state_key(write.pid), profile_key(write.pid)
+    return _pack(b"EVAL", ERASE_SCRIPT, b"2", *keys, _expected(write.rev), write.state)
+
+
+def _pack(*words: bytes | str) -> bytes:
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub means any length
+    return packed
+
+
+def _expected(rev: int) -> bytes:
+    """Return what GETRANGE must find: the revision before, nothing where there is no state."""
+    return b"" if rev == 1 else revision_bytes(rev - 1)

@@ -1,0 +1,270 @@
+"""The store contract: what the worker needs of the place where profiles live.
+
+Two keys make a profile: its state, which only workers read, and what readers see (vector, summary).
+`Store.commit` changes both at once or neither, and only if nobody else has committed in between: a
+write carries the revision it makes, and is refused unless the stored one is exactly one less. So a
+worker that lost a partition without knowing it can do no harm.
+
+`MemoryStore` is the contract in plain dicts, for tests and simulations; `streams.redis_store` has
+it on Redis. ``tests/contracts/test_store.py`` holds both to it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final, Literal, Protocol
+
+from msgspec import Struct
+
+from profiler.state import REV_SLICE
+
+NAMES_MAX: Final = 1_000_000
+SCAN_CHUNK: Final = 1_000
+
+Durability = Literal["aof", "none", "unknown"]
+
+
+class ProfileWrite(Struct, frozen=True, gc=False):
+    """The next revision of one profile.
+
+    Parameters
+    ----------
+    pid
+        Profile id.
+    rev
+        The revision that this write makes: one more than the one it was computed from.
+    state
+        Encoded state (`profiler.state`), which holds `rev` too.
+    vector
+        Float32, little-endian.
+    summary
+        JSON.
+    as_of_ms
+        Greatest event time applied; vector and summary are as of then.
+    """
+
+    pid: str
+    rev: int
+    state: bytes
+    vector: bytes
+    summary: bytes
+    as_of_ms: int
+
+
+class Erasure(Struct, frozen=True, gc=False):
+    """The end of one profile: what readers see is deleted, and a tombstone stays for ever.
+
+    Parameters
+    ----------
+    pid, rev
+        As in `ProfileWrite`.
+    state
+        The tombstone (`profiler.state`).
+    """
+
+    pid: str
+    rev: int
+    state: bytes
+
+
+class Store(Protocol):
+    """Where profiles live.
+
+    Every method raises `StoreUnavailable` while the store cannot be reached. A `commit` that raises
+    has an unknown outcome: load those profiles again before going on.
+    """
+
+    @property
+    def names_dropped(self) -> int:
+        """Names that did not fit into their bounded table since the start."""
+
+    async def load(self, pids: Sequence[str]) -> list[bytes | None]:
+        """Return stored states in the order of `pids`, None where there is none: one round trip."""
+
+    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+        """Write each profile if its stored revision is `rev` − 1: one round trip.
+
+        Parameters
+        ----------
+        writes
+            At most one per profile.
+
+        Returns
+        -------
+        list of bool
+            True where written, False where another writer was there first.
+        """
+
+    async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
+        """Keep readable names by kind and token hash, a bounded number of each kind."""
+
+    async def names(self, kind: str, hashes: Sequence[int]) -> list[str | None]:
+        """Names of tokens in the order of `hashes`, None where unknown."""
+
+    async def put_spec(self, spec_hash: str, layout: bytes) -> None:
+        """Publish the layout (JSON) of a spec."""
+
+    async def spec(self, spec_hash: str) -> bytes | None:
+        """Layout of a spec, None where it was never published."""
+
+    async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
+        """Set fields of a hash of figures, e.g. ``profiler:metrics:<worker>``. Kept for a day."""
+
+    async def figures(self, key: str) -> dict[str, bytes]:
+        """All fields of a hash of figures, empty where there is none."""
+
+    def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Every (pid, state), once, in chunks; what is written meanwhile may be missed."""
+
+    async def durability(self) -> Durability:
+        """Whether an acknowledged write survives the death of the store: ``aof``, if it does."""
+
+    async def ping(self) -> None:
+        """Return if the store answers."""
+
+    async def close(self) -> None:
+        """Let go of connections. Harmless when repeated."""
+
+
+def state_key(pid: str) -> str:
+    """Key of a profile's state. The braces keep both keys of a profile in one cluster slot."""
+    return f"state:{{{pid}}}"
+
+
+def profile_key(pid: str) -> str:
+    """Key of the hash that readers see."""
+    return f"profile:{{{pid}}}"
+
+
+def names_key(kind: str) -> str:
+    """Key of the hash of names of one kind of token."""
+    return f"profiler:names:{kind}"
+
+
+def name_field(token_hash: int) -> str:
+    """Field of a token in its hash of names, and its text in summaries.
+
+    Examples
+    --------
+    >>> name_field(255)
+    '00000000000000ff'
+    """
+    return f"{token_hash:016x}"
+
+
+def spec_key(spec_hash: str) -> str:
+    """Key of a spec's layout."""
+    return f"profiler:spec:{spec_hash}"
+
+
+class MemoryStore:
+    """The store contract in plain dicts: nothing expires, and it is never unavailable.
+
+    Parameters
+    ----------
+    spec_hash
+        Spec under which this worker's vectors are laid out.
+    names_max
+        Names kept per kind.
+
+    Attributes
+    ----------
+    states
+        Encoded state by pid.
+    profiles
+        What readers see, by pid: the fields of ``profile:{pid}``.
+    """
+
+    def __init__(self, *, spec_hash: str, names_max: int = NAMES_MAX) -> None:
+        self.states: dict[str, bytes] = {}
+        self.profiles: dict[str, dict[str, bytes]] = {}
+        self._spec_hash = spec_hash.encode()
+        self._names_max = names_max
+        self._names_dropped = 0
+        self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._specs: dict[str, bytes] = {}
+        self._figures: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+
+    @property
+    def names_dropped(self) -> int:
+        """See `Store.names_dropped`."""
+        return self._names_dropped
+
+    async def load(self, pids: Sequence[str]) -> list[bytes | None]:
+        """See `Store.load`."""
+        return [self.states.get(pid) for pid in pids]
+
+    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+        """See `Store.commit`."""
+        return [self._commit(write) for write in writes]
+
+    def _commit(self, write: ProfileWrite | Erasure) -> bool:
+        assert _rev_of(write.state) == write.rev, "a write's state holds the revision it makes"
+        if _rev_of(self.states.get(write.pid)) != write.rev - 1:
+            return False
+        self.states[write.pid] = write.state
+        if isinstance(write, Erasure):
+            self.profiles.pop(write.pid, None)
+        else:
+            self.profiles[write.pid] = {
+                "vector": write.vector,
+                "summary": write.summary,
+                "as_of": b"%d" % write.as_of_ms,
+                "spec": self._spec_hash,
+                "rev": b"%d" % write.rev,
+            }
+        return True
+
+    async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
+        """See `Store.put_names`."""
+        for kind, new in names.items():
+            known = self._names[kind]
+            for token_hash, name in new.items():
+                if token_hash in known or len(known) < self._names_max:
+                    known[token_hash] = name
+                else:
+                    self._names_dropped += 1
+
+    async def names(self, kind: str, hashes: Sequence[int]) -> list[str | None]:
+        """See `Store.names`."""
+        return [self._names[kind].get(token_hash) for token_hash in hashes]
+
+    async def put_spec(self, spec_hash: str, layout: bytes) -> None:
+        """See `Store.put_spec`."""
+        self._specs[spec_hash] = layout
+
+    async def spec(self, spec_hash: str) -> bytes | None:
+        """See `Store.spec`."""
+        return self._specs.get(spec_hash)
+
+    async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
+        """See `Store.put_figures`."""
+        for field, value in fields.items():
+            self._figures[key][field] = value.encode() if isinstance(value, str) else value
+
+    async def figures(self, key: str) -> dict[str, bytes]:
+        """See `Store.figures`."""
+        return dict(self._figures[key])
+
+    async def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """See `Store.scan`."""
+        found = list(self.states.items())
+        for start in range(0, len(found), SCAN_CHUNK):
+            yield found[start : start + SCAN_CHUNK]
+
+    async def durability(self) -> Durability:
+        """See `Store.durability`: none, of course."""
+        return "none"
+
+    async def ping(self) -> None:
+        """See `Store.ping`."""
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+
+
+def _rev_of(state: bytes | None) -> int:
+    if state is None:
+        return 0
+    return int.from_bytes(state[REV_SLICE], "little")

@@ -1,0 +1,187 @@
+"""The topics of the system, and their creation.
+
+Creation is idempotent: what exists is left as it is and reported. Only `forwarded` must have the
+number of partitions that the settings name, as it decides every profile's home for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from msgspec import Struct
+
+from profiler.errors import BrokerUnavailable, ConfigurationError, UsageError
+from streams.settings import Settings
+
+BOOTSTRAP_TIMEOUT_MS: Final = 5_000
+REQUEST_TIMEOUT_MS: Final = 10_000
+DEAD_LETTER_BYTES_MAX: Final = 2_097_152
+
+
+class TopicSpec(Struct, frozen=True, kw_only=True):
+    """One topic as it is created.
+
+    Parameters
+    ----------
+    name
+        Short name; `Settings.topic` gives the full one.
+    purpose
+        What its records say.
+    is_compacted
+        Keeps the last record of each key instead of all records of some time.
+    bytes_max
+        Largest record, where it is not the broker's own limit (1 MiB).
+    """
+
+    name: str
+    purpose: str
+    is_compacted: bool = False
+    bytes_max: int | None = None
+
+    def config(self, settings: Settings) -> dict[str, str]:
+        """Kafka's topic options."""
+        if self.is_compacted:
+            options = {"cleanup.policy": "compact"}
+        else:
+            retention_ms = str(settings.retention_s * 1_000)
+            options = {"cleanup.policy": "delete", "retention.ms": retention_ms}
+        if self.bytes_max is not None:
+            options["max.message.bytes"] = str(self.bytes_max)
+        return options
+
+
+TOPICS: Final = (
+    TopicSpec(name="events", purpose="what people did"),
+    TopicSpec(name="forwarded", purpose="events on their way to their home partition"),
+    TopicSpec(
+        name="deadletter",
+        purpose="records that cannot be applied",
+        # More than an event may have: the original must fit with our headers around it.
+        bytes_max=DEAD_LETTER_BYTES_MAX,
+    ),
+    TopicSpec(name="updates", purpose="which profile changed", is_compacted=True),
+    TopicSpec(name="alerts", purpose="what somebody should look at"),
+    TopicSpec(name="models", purpose="weights that workers exchange", is_compacted=True),
+)
+
+
+class TopicState(Struct, frozen=True, kw_only=True):
+    """What `create_topics` found or did.
+
+    Parameters
+    ----------
+    name
+        Full name.
+    outcome
+        ``created`` or ``existed``.
+    n_partitions
+        Partitions it has now.
+    note
+        What an operator should know, else empty.
+    """
+
+    name: str
+    outcome: Literal["created", "existed"]
+    n_partitions: int
+    note: str = ""
+
+
+def create_topics(settings: Settings) -> list[TopicState]:
+    """Create those of `TOPICS` that do not exist, and wait until they can be used.
+
+    Raises
+    ------
+    ConfigurationError
+        `forwarded` exists with another number of partitions than the settings say.
+    UsageError
+        The broker refuses a topic.
+    BrokerUnavailable
+        No broker answers.
+    """
+    with _admin(settings) as admin:
+        before = _partitions_by_topic(admin)
+        wanted = {settings.topic(spec.name): spec for spec in TOPICS}
+        _check_forwarded(settings, before)
+        missing = {
+            name: {
+                "num_partitions": settings.partitions,
+                "replication_factor": settings.replication,
+                "configs": spec.config(settings),
+            }
+            for name, spec in wanted.items()
+            if name not in before
+        }
+        if missing:
+            _create(admin, missing)
+        after = _partitions_by_topic(admin)
+    return [_state(name, settings, before, after) for name in wanted]
+
+
+def missing_topics(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Full names of those topics (given by short names) that do not exist.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    """
+    with _admin(settings) as admin:
+        found = _partitions_by_topic(admin)
+    return [full for full in map(settings.topic, names) if full not in found]
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=settings.brokers.split(","),
+            bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        try:
+            yield admin
+        finally:
+            admin.close()
+    except KafkaError as fault:
+        raise BrokerUnavailable(f"no answer from Kafka at {settings.brokers}: {fault}") from fault
+
+
+def _partitions_by_topic(admin: KafkaAdminClient) -> dict[str, int]:
+    return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
+
+
+def _check_forwarded(settings: Settings, found: dict[str, int]) -> None:
+    name = settings.topic("forwarded")
+    n_partitions = found.get(name, settings.partitions)
+    if n_partitions != settings.partitions:
+        raise ConfigurationError(
+            "PROFILER_PARTITIONS",
+            f"is {settings.partitions}, but {name} has {n_partitions} partitions, which decide "
+            f"every profile's home and never change: set it to {n_partitions}",
+        )
+
+
+def _create(admin: KafkaAdminClient, missing: dict[str, dict[str, Any]]) -> None:
+    answer = admin.create_topics(missing, raise_errors=False)
+    for topic in answer["topics"]:
+        fault = for_code(topic["error_code"])
+        # Another process may have created it since we looked.
+        if topic["error_code"] and fault is not TopicAlreadyExistsError:
+            said = topic.get("error_message") or fault.description
+            raise UsageError(f"the broker refuses to create {topic['name']}: {said}")
+    admin.wait_for_topics(list(missing))
+
+
+def _state(
+    name: str, settings: Settings, before: dict[str, int], after: dict[str, int]
+) -> TopicState:
+    n_partitions = after[name]
+    note = ""
+    if n_partitions != settings.partitions:
+        note = f"has {n_partitions} partitions, PROFILER_PARTITIONS is {settings.partitions}"
+    outcome: Literal["created", "existed"] = "existed" if name in before else "created"
+    return TopicState(name=name, outcome=outcome, n_partitions=n_partitions, note=note)

@@ -1,0 +1,217 @@
+"""One batch from records to writes: the pure pipeline around one read, on rows of the arena."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from profiler.batch import Chunk, Prepared, Preparer, Record
+from profiler.models.bank import ModelBank
+from profiler.pipeline import Processed, process
+from profiler.spec import Spec
+from profiler.state import Layout, decode_states, encode_states, encode_tombstone, unknown_specs
+from streams.arena import Arena
+from streams.store import Erasure, ProfileWrite, Store
+
+Load = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
+_PENDING = ("intent.pending_n",)
+
+
+@dataclass(slots=True)
+class Work:
+    """A computed batch that has not been written yet.
+
+    Parameters
+    ----------
+    chunks
+        The records it was computed from.
+    prepared, processed
+        What the two halves of the pipeline gave.
+    writes
+        By pid; what is dropped here is not written.
+    names
+        Readable names of tokens that this worker met for the first time.
+    seconds
+        Time by step.
+    """
+
+    chunks: Sequence[Chunk]
+    prepared: Prepared
+    processed: Processed
+    writes: dict[str, ProfileWrite | Erasure]
+    names: dict[str, dict[int, str]]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def records_of(self, pids: Collection[str]) -> list[Chunk]:
+        """Records about these people, in order, as chunks."""
+        wanted = np.array([pid in pids for pid in self.prepared.pids], dtype=bool)
+        index = self.prepared.record[wanted[self.prepared.row]].tolist()
+        chosen = set(index)
+        chunks, start = [], 0
+        for chunk in self.chunks:
+            end = start + len(chunk.records)
+            records = [self.prepared.records[i] for i in range(start, end) if i in chosen]
+            if records:
+                chunks.append(msgspec.structs.replace(chunk, records=records))
+            start = end
+        return chunks
+
+
+class _Stopwatch:
+    """Seconds by step; steps of the same name add up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def __call__(self, step: str) -> None:
+        now = time.perf_counter()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+class Updater:
+    """Computes batches on the arena's rows.
+
+    Parameters
+    ----------
+    spec, preparer, bank
+        The pure core.
+    arena
+        Hot rows.
+    store
+        Only asked for layouts of other specs here.
+    """
+
+    def __init__(
+        self, spec: Spec, preparer: Preparer, bank: ModelBank, arena: Arena, store: Store
+    ) -> None:
+        self.spec = spec
+        self.bank = bank
+        self.arena = arena
+        self._preparer = preparer
+        self._store = store
+        self._layouts: dict[str, Layout] = {}
+        self._watermark_ms: dict[int, int] = {}
+
+    async def compute(self, chunks: Sequence[Chunk], load: Load) -> Work:
+        """Apply records to the arena's rows, loading what is missing; nothing is written.
+
+        Raises
+        ------
+        UnknownSpec
+            If a stored row's layout is known to nobody.
+        """
+        lap = _Stopwatch()
+        prepared = self._preparer.prepare(chunks)
+        names = self._preparer.contents.take_new_names()
+        lap("decode")
+        missing = self.arena.missing(prepared.pids)
+        if missing:
+            await self._bring(missing, load)
+        slots = self.arena.slots(prepared.pids)
+        stored = self.arena.gather(slots)
+        lap("load")
+        processed = process(self.spec, prepared, stored, self.bank, lap)
+        self._learn(processed, prepared)
+        lap("learn")
+        changed = slots[processed.place]
+        self.arena.scatter(changed, processed.rows, processed.fences)
+        writes = self._encode(prepared, processed)
+        self._await_sessions(prepared, processed)
+        lap("encode")
+        return Work(chunks, prepared, processed, writes, names, lap.seconds)
+
+    def forget(self, codes: Collection[int]) -> None:
+        """Drop what is known of partitions that this worker no longer has."""
+        self.arena.drop_partitions(codes)
+        for code in codes:
+            self.bank.forget(code)
+            self._watermark_ms.pop(code, None)
+
+    def watermarks_ms(self) -> dict[int, int]:
+        """Greatest event time by partition code."""
+        return dict(self._watermark_ms)
+
+    def expire(self, code: int, now_ms: int) -> None:
+        """Learn from sessions of a partition that ended before a time."""
+        slots, rows = self.arena.rows_of(self.bank.due(code, now_ms))
+        if len(slots):
+            self.bank.learn(self.bank.purchase.expire(rows, now_ms))
+            self.arena.annotate(slots, rows, _PENDING)
+
+    async def _bring(self, pids: list[str], load: Load) -> None:
+        values = await load(pids)
+        for spec_hash in unknown_specs(values, self.spec, self._layouts):
+            layout = await self._store.spec(spec_hash)
+            if layout is not None:
+                self._layouts[spec_hash] = msgspec.json.decode(layout)
+        self.arena.put(pids, decode_states(values, self.spec, self._layouts))
+
+    def _learn(self, processed: Processed, prepared: Prepared) -> None:
+        for labels in processed.labels:
+            self.bank.learn(labels)
+        for code in np.unique(prepared.partition).tolist():
+            latest = int(prepared.ts[prepared.partition == code].max())
+            watermark = max(latest, self._watermark_ms.get(code, 0))
+            self._watermark_ms[code] = watermark
+
+    def _await_sessions(self, prepared: Prepared, processed: Processed) -> None:
+        """Wait for the sessions that this batch left open, then take those that have ended."""
+        rows = processed.rows
+        pending = np.flatnonzero(rows["intent.pending_n"] > 0)
+        home = processed.fences.partition[pending]
+        pids = [prepared.pids[p] for p in processed.place[pending].tolist()]
+        due = rows["intent.pending_due"][pending].tolist()
+        for code in np.unique(home).tolist():
+            chosen = np.flatnonzero(home == code).tolist()
+            self.bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
+        for code in np.unique(prepared.partition).tolist():
+            self.expire(code, self._watermark_ms[code])
+
+    def _encode(
+        self, prepared: Prepared, processed: Processed
+    ) -> dict[str, ProfileWrite | Erasure]:
+        pids = [prepared.pids[p] for p in processed.place.tolist()]
+        slots = self.arena.slots(pids)
+        rev = self.arena.revisions(slots)
+        states = encode_states(self.spec, processed.rows, rev, processed.fences)
+        vectors = processed.vectors.astype("<f4", copy=False)
+        writes: dict[str, ProfileWrite | Erasure] = {
+            pid: ProfileWrite(pid, r, state, vector.tobytes(), summary, as_of)
+            for pid, r, state, vector, summary, as_of in zip(
+                pids,
+                rev.tolist(),
+                states,
+                vectors,
+                processed.summaries,
+                processed.rows["core.as_of"].tolist(),
+                strict=True,
+            )
+        }
+        if processed.erased:
+            writes.update(self._erase(prepared, processed))
+        return writes
+
+    def _erase(self, prepared: Prepared, processed: Processed) -> dict[str, Erasure]:
+        pids = [prepared.pids[p] for p in processed.erased]
+        slots = self.arena.slots(pids)
+        self.arena.erase(slots)
+        return {
+            pid: Erasure(pid, rev, encode_tombstone(rev, erased_at_ms))
+            for pid, rev, erased_at_ms in zip(
+                pids,
+                self.arena.revisions(slots).tolist(),
+                processed.erased.values(),
+                strict=True,
+            )
+        }
+
+
+def rejected_records(work: Work) -> list[tuple[Record, str]]:
+    """Records of a batch that cannot be applied, each with its reason."""
+    return [(work.prepared.records[r.index], r.reason) for r in work.processed.rejected]

@@ -1,0 +1,296 @@
+"""What every store promises. A store takes part by its line in `STORES`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+import redis
+from msgspec import Struct
+
+from profiler.state import encode_tombstone, revision_bytes
+from streams.embedded import EmbeddedStore
+from streams.redis_store import RedisStore
+from streams.store import Erasure, MemoryStore, ProfileWrite, Store, profile_key
+
+SPEC = "0123456789abcdef"
+NAMES_MAX = 5
+
+
+class Rig(Struct, frozen=True):
+    """A store under test, and what a reader would see of a profile."""
+
+    store: Store
+    profile: Callable[[str], dict[str, bytes]]
+
+
+def memory_rig(server: EmbeddedStore | None) -> Rig:
+    store = MemoryStore(spec_hash=SPEC, names_max=NAMES_MAX)
+    return Rig(store, lambda pid: store.profiles.get(pid, {}))
+
+
+def redis_rig(server: EmbeddedStore | None) -> Rig:
+    assert server is not None
+    url = server.url
+
+    def profile(pid: str) -> dict[str, bytes]:
+        with redis.Redis.from_url(url) as client:
+            found: dict[bytes, bytes] = client.hgetall(profile_key(pid))
+            return {field.decode(): value for field, value in found.items()}
+
+    store = RedisStore(url, spec_hash=SPEC, state_ttl_s=1_000, timeout_s=5, names_max=NAMES_MAX)
+    return Rig(store, profile)
+
+
+STORES = [
+    pytest.param(memory_rig, id="memory"),
+    pytest.param(redis_rig, id="redis", marks=pytest.mark.integration),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedStore]:
+    with EmbeddedStore() as running:
+        yield running
+
+
+Scenario = Callable[[Rig], Awaitable[None]]
+Play = Callable[[Scenario], None]
+
+
+@pytest.fixture(params=STORES)
+def play(request: pytest.FixtureRequest) -> Play:
+    """Run a scenario against an empty store."""
+    server = None
+    if request.param is redis_rig:
+        server = request.getfixturevalue("server")
+        with redis.Redis.from_url(server.url) as client:
+            client.flushall()
+
+    async def run(scenario: Scenario) -> None:
+        async with AsyncExitStack() as stack:
+            rig = request.param(server)
+            stack.push_async_callback(rig.store.close)
+            await scenario(rig)
+
+    return lambda scenario: asyncio.run(run(scenario))
+
+
+def encoded(rev: int, row: bytes = b"row") -> bytes:
+    return b"\1" + bytes.fromhex(SPEC) + revision_bytes(rev) + row
+
+
+def write(pid: str, rev: int, row: bytes = b"row") -> ProfileWrite:
+    return ProfileWrite(pid, rev, encoded(rev, row), b"vector" + row, b'{"row":1}', 1_700_000 + rev)
+
+
+def erasure(pid: str, rev: int) -> Erasure:
+    return Erasure(pid, rev, encode_tombstone(rev, erased_at_ms=1_700_000))
+
+
+def test_states_come_back_in_the_order_asked_with_none_for_the_missing(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1, b"A"), write("b", 1, b"B")])
+
+        found = await rig.store.load(["b", "missing", "a", "b"])
+
+        assert found == [encoded(1, b"B"), None, encoded(1, b"A"), encoded(1, b"B")]
+
+    play(scenario)
+
+
+def test_readers_see_the_fields_of_the_last_write(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1, b"old")])
+
+        await rig.store.commit([write("a", 2, b"new")])
+
+        assert rig.profile("a") == {
+            "vector": b"vectornew",
+            "summary": b'{"row":1}',
+            "as_of": b"1700002",
+            "spec": SPEC.encode(),
+            "rev": b"2",
+        }
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("rev", [1, 2, 4, 5, 2**40])
+def test_a_write_that_does_not_follow_the_stored_revision_changes_nothing(
+    play: Play, rev: int
+) -> None:
+    async def scenario(rig: Rig) -> None:
+        for earlier in (1, 2):
+            await rig.store.commit([write("a", earlier)])
+        before = rig.profile("a")
+
+        written = await rig.store.commit([write("a", rev, b"stale"), write("b", 1)])
+
+        assert written == [False, True]
+        assert await rig.store.load(["a"]) == [encoded(2)]
+        assert rig.profile("a") == before
+
+    play(scenario)
+
+
+def test_a_first_write_needs_revision_one(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        written = await rig.store.commit([write("a", 2), write("b", 1)])
+
+        assert written == [False, True]
+        assert await rig.store.load(["a", "b"]) == [None, encoded(1)]
+        assert rig.profile("a") == {}
+
+    play(scenario)
+
+
+def test_revisions_beyond_one_byte_are_compared_whole(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        for rev in range(1, 259):
+            assert await rig.store.commit([write("a", rev)]) == [True]
+
+        written = await rig.store.commit([write("a", 3)])  # 258 = 0x0102 shares its low byte with 2
+
+        assert written == [False]
+
+    play(scenario)
+
+
+def test_of_two_writers_that_race_one_wins_each_profile_whole(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        pids = [f"p{n}" for n in range(300)]
+
+        ours, theirs = await asyncio.gather(
+            rig.store.commit([write(pid, 1, b"ours") for pid in pids]),
+            rig.store.commit([write(pid, 1, b"theirs") for pid in pids]),
+        )
+
+        assert all(a != b for a, b in zip(ours, theirs, strict=True))
+        winners = [b"ours" if won else b"theirs" for won in ours]
+        assert await rig.store.load(pids) == [encoded(1, row) for row in winners]
+        assert rig.profile("p0")["vector"] == b"vector" + winners[0]
+
+    play(scenario)
+
+
+def test_an_erased_profile_is_gone_for_readers_and_its_tombstone_stays(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+        tombstone = erasure("a", 2)
+
+        written = await rig.store.commit([tombstone, write("b", 1)])
+
+        assert written == [True, True]
+        assert await rig.store.load(["a"]) == [tombstone.state]
+        assert rig.profile("a") == {}
+        assert await rig.store.commit([write("a", 2)]) == [False]
+        assert await rig.store.load(["a"]) == [tombstone.state]
+
+    play(scenario)
+
+
+def test_an_erasure_that_comes_too_late_is_refused(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+        await rig.store.commit([write("a", 2)])
+
+        written = await rig.store.commit([erasure("a", 2)])
+
+        assert written == [False]
+        assert rig.profile("a")["rev"] == b"2"
+
+    play(scenario)
+
+
+def test_someone_never_seen_can_be_erased(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        written = await rig.store.commit([erasure("a", 1)])
+
+        assert written == [True]
+        assert await rig.store.load(["a"]) == [erasure("a", 1).state]
+
+    play(scenario)
+
+
+def test_five_thousand_profiles_fit_in_one_commit_and_one_load(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        pids = [f"pid-{n:018d}" for n in range(5_000)]
+        rows = {pid: pid.encode() * 80 for pid in pids}
+
+        written = await rig.store.commit([write(pid, 1, rows[pid]) for pid in pids])
+
+        assert written == [True] * 5_000
+        assert await rig.store.load(pids) == [encoded(1, rows[pid]) for pid in pids]
+
+    play(scenario)
+
+
+def test_an_empty_batch_is_no_work(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        assert await rig.store.commit([]) == []
+        assert await rig.store.load([]) == []
+        assert await rig.store.names("item", []) == []
+
+    play(scenario)
+
+
+def test_names_are_kept_by_kind_and_hash(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.put_names({"item": {1: "tea", 2**64 - 1: "Öl"}, "brand": {1: "Acme"}})
+
+        assert await rig.store.names("item", [2**64 - 1, 1, 7]) == ["Öl", "tea", None]
+        assert await rig.store.names("brand", [1]) == ["Acme"]
+
+    play(scenario)
+
+
+def test_names_beyond_their_bound_are_counted_and_dropped(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.put_names({"item": {n: f"item {n}" for n in range(1, 5)}})
+
+        await rig.store.put_names({"item": {n: f"item {n}" for n in range(3, 9)}})
+
+        found = await rig.store.names("item", range(1, 9))
+        assert found == [f"item {n}" for n in range(1, 6)] + [None] * 3
+        assert rig.store.names_dropped == 3
+
+    play(scenario)
+
+
+def test_layouts_and_figures_come_back(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.put_spec(SPEC, b'{"dims":128}')
+        await rig.store.put_figures("profiler:metrics:w1", {"events": "12", "lag": b"3"})
+        await rig.store.put_figures("profiler:metrics:w1", {"lag": "0"})
+
+        assert await rig.store.spec(SPEC) == b'{"dims":128}'
+        assert await rig.store.spec("unknown") is None
+        assert await rig.store.figures("profiler:metrics:w1") == {"events": b"12", "lag": b"0"}
+        assert await rig.store.figures("profiler:metrics:w2") == {}
+
+    play(scenario)
+
+
+def test_a_scan_finds_every_state_once_and_nothing_else(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        pids = [f"p{n}" for n in range(2_500)]
+        await rig.store.commit([write(pid, 1) for pid in pids])
+        await rig.store.put_spec(SPEC, b"{}")
+
+        found = [entry async for chunk in rig.store.scan() for entry in chunk]
+
+        assert sorted(found) == sorted((pid, encoded(1)) for pid in pids)
+
+    play(scenario)
+
+
+def test_a_store_that_runs_answers_a_ping_and_knows_its_durability(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.ping()
+
+        assert await rig.store.durability() == "none"
+
+    play(scenario)

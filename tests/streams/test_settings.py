@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from profiler.errors import ConfigurationError
+from streams.settings import (
+    Secret,
+    Settings,
+    load_settings,
+    settings_from_process,
+    settings_table,
+)
+
+ROOT = Path(__file__).parents[2]
+KEY = {"PROFILER_PSEUDONYM_KEY": "k" * 32}
+
+
+def refusal(environ: dict[str, str]) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    return caught.value
+
+
+def test_only_the_pseudonym_key_is_required() -> None:
+    settings = load_settings(KEY)
+
+    assert settings == Settings(pseudonym_key=Secret("k" * 32))
+    assert settings.topic("events") == "profiler.events"
+
+
+def test_a_missing_key_is_refused_with_what_to_do() -> None:
+    error = refusal({})
+
+    assert error.setting == "PROFILER_PSEUDONYM_KEY"
+    assert "openssl rand" in error.problem
+
+
+def test_a_short_key_is_refused_without_being_shown() -> None:
+    error = refusal({"PROFILER_PSEUDONYM_KEY": "swordfish"})
+
+    assert error.setting == "PROFILER_PSEUDONYM_KEY"
+    assert "swordfish" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("partitions", "16", 16),
+        ("commit_interval_s", "0.25", 0.25),
+        ("historical_sources", "otto, rees46", ("otto", "rees46")),
+        ("historical_sources", "", ()),
+        ("brokers", "kafka-1:9092,[::1]:9093", "kafka-1:9092,[::1]:9093"),
+        ("store_url", "rediss://h:1/0", "rediss://h:1/0"),
+        ("log_format", "console", "console"),
+    ],
+)
+def test_a_variable_is_parsed_into_its_type(name: str, text: str, value: object) -> None:
+    settings = load_settings(KEY | {f"PROFILER_{name.upper()}": text})
+
+    assert getattr(settings, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PARTITIONS", "four"),
+        ("PARTITIONS", "0"),
+        ("PARTITIONS", "4.5"),
+        ("PARTITIONS", ""),
+        ("COMMIT_INTERVAL_S", "nan"),
+        ("COMMIT_INTERVAL_S", "inf"),
+        ("COMMIT_INTERVAL_S", "-1"),
+        ("BROKERS", "localhost"),
+        ("BROKERS", "a:1 b:2"),
+        ("STORE_URL", "http://h"),
+        ("TOPIC_PREFIX", "a/b"),
+        ("LOG_LEVEL", "loud"),
+        ("WEB_PORT", "65536"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_name_of_its_setting(name: str, text: str) -> None:
+    error = refusal(KEY | {f"PROFILER_{name}": text})
+
+    assert error.setting == f"PROFILER_{name}"
+    assert str(error).startswith(f"PROFILER_{name}: expected ")
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_right_name() -> None:
+    error = refusal(KEY | {"PROFILER_BROKER": "h:1"})
+
+    assert error.setting == "PROFILER_BROKER"
+    assert "PROFILER_BROKERS" in error.problem
+
+
+def test_variables_of_others_and_of_the_tests_are_left_alone() -> None:
+    settings = load_settings(KEY | {"HOME": "/", "PROFILER_DATA_DIR": "/data"})
+
+    assert settings == load_settings(KEY)
+
+
+def test_states_must_outlive_the_log() -> None:
+    error = refusal(KEY | {"PROFILER_RETENTION_S": "7200", "PROFILER_STATE_TTL_S": "7200"})
+
+    assert error.setting == "PROFILER_STATE_TTL_S"
+    assert "PROFILER_RETENTION_S" in error.problem
+
+
+def test_a_batch_must_fit_in_the_queue() -> None:
+    error = refusal(KEY | {"PROFILER_BATCH_EVENTS_MAX": "10", "PROFILER_QUEUE_EVENTS_MAX": "9"})
+
+    assert error.setting == "PROFILER_BATCH_EVENTS_MAX"
+
+
+def test_a_file_is_read_and_a_variable_wins_over_it(tmp_path: Path) -> None:
+    file = tmp_path / "profiler.toml"
+    file.write_text(f'pseudonym_key = "{"f" * 32}"\npartitions = 8\nweb_port = 7000\n')
+
+    settings = load_settings({"PROFILER_CONFIG": str(file), "PROFILER_WEB_PORT": "8000"})
+
+    assert settings.partitions == 8
+    assert settings.web_port == 8000
+    assert settings.pseudonym_key.reveal() == "f" * 32
+
+
+@pytest.mark.parametrize(
+    ("content", "setting"),
+    [
+        ("partition = 8", "PROFILER_PARTITION"),
+        ('partitions = "many"', "PROFILER_PARTITIONS"),
+        ("group = 5", "PROFILER_GROUP"),
+        ("[store]\nurl = 'x'", "PROFILER_STORE"),
+        ("partitions = ", "PROFILER_CONFIG"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_setting(tmp_path: Path, content: str, setting: str) -> None:
+    file = tmp_path / "profiler.toml"
+    file.write_text(content)
+
+    assert refusal(KEY | {"PROFILER_CONFIG": str(file)}).setting == setting
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert refusal({"PROFILER_CONFIG": str(tmp_path / "none.toml")}).setting == "PROFILER_CONFIG"
+
+
+def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("s" * 40 + "\n")
+
+    settings = load_settings({"PROFILER_PSEUDONYM_KEY_FILE": str(file)})
+
+    assert settings.pseudonym_key.reveal() == "s" * 40
+
+
+def test_a_key_beside_a_key_file_is_refused(tmp_path: Path) -> None:
+    error = refusal(KEY | {"PROFILER_PSEUDONYM_KEY_FILE": str(tmp_path / "key")})
+
+    assert error.setting == "PROFILER_PSEUDONYM_KEY_FILE"
+
+
+def test_an_unreadable_key_file_is_refused(tmp_path: Path) -> None:
+    error = refusal({"PROFILER_PSEUDONYM_KEY_FILE": str(tmp_path / "none")})
+
+    assert error.setting == "PROFILER_PSEUDONYM_KEY_FILE"
+
+
+def test_a_key_of_the_environment_wins_over_a_key_file_of_the_toml_file(tmp_path: Path) -> None:
+    file = tmp_path / "profiler.toml"
+    file.write_text('pseudonym_key_file = "/nowhere"')
+
+    settings = load_settings(KEY | {"PROFILER_CONFIG": str(file)})
+
+    assert settings.pseudonym_key.reveal() == "k" * 32
+
+
+def test_secrets_are_never_shown() -> None:
+    settings = load_settings(KEY | {"PROFILER_STORE_URL": "redis://user:hunter2@h:1/0"})
+
+    shown = f"{settings!r} {settings} {settings.public()} {settings.pseudonym_key}"
+
+    assert "hunter2" not in shown
+    assert "kkk" not in shown
+    assert "redis://***@h:1/0" in shown
+
+
+def test_the_process_gives_its_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROFILER_PSEUDONYM_KEY", "k" * 32)
+    monkeypatch.setenv("PROFILER_GROUP", "blue")
+
+    assert settings_from_process().group == "blue"
+
+
+def test_the_table_in_the_docs_is_the_table_of_the_code() -> None:
+    page = (ROOT / "docs/settings.md").read_text("utf-8")
+
+    assert settings_table() in page, "paste streams.settings.settings_table() into docs/settings.md"
