@@ -47,11 +47,12 @@ schemas: install ## Regenerate schemas/ from the types
 bench: install ## Measure events/s, against a plain Faust agent
 	$(BIN)/profiler bench
 
+LOCK := $(BIN)/uv pip compile --quiet --universal -p 3.11 --generate-hashes --no-header
+
 lock: install ## Regenerate the lock files from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal -p 3.11 --all-extras --group dev --generate-hashes \
-		pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal -p 3.11 --generate-hashes \
-		pyproject.toml -c requirements.lock -o requirements-runtime.lock
+	$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
+	$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(LOCK) -c requirements.lock --group build -o requirements-build.lock
 
 clean: ## Remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from msgspec import Struct
 
-from profiler.reference import SIZES, SUMS, TOP_LISTS, ReferencePerson
+from profiler.reference import SUMS, TOP_LISTS, ReferencePerson
 from profiler.reference_interest import TOP_PLACES, TopList
 
 SUM_TOLERANCE: Final = 1e-9
@@ -28,6 +28,8 @@ which float32 rounding is proportional: a vector counts as at least this share o
 FLOAT64_FLOOR: Final = 1e-290
 FLOAT32_FLOOR: Final = 1e-30
 """Where decay has used up the digits of the type: about 2^-960 and 2^-100 of a fresh event."""
+
+CIRCLES: Final = ("rhythm.of_day", "rhythm.of_week")
 
 Found = tuple[str, str, str]
 """A column with its expected and its actual value, as text."""
@@ -171,15 +173,20 @@ def _exact(person: ReferencePerson, row: np.void) -> Iterator[Found]:
 def _sums(person: ReferencePerson, row: np.void) -> Iterator[Found]:
     for name in SUMS:
         expected, actual = person.sums[name], _list(row[name])
+        if actual == expected:
+            continue
         if len(actual) != len(expected):
             yield name, f"{len(expected)} numbers", f"{len(actual)} numbers"
-        elif SIZES.get(name) == 1:
+        elif name in person.lengths:
             norm, distance = math.hypot(*expected), math.dist(expected, actual)
-            scale = max(norm, CANCELLATION * person.sizes[name][0], FLOAT32_FLOOR)
+            scale = max(norm, CANCELLATION * person.lengths[name], FLOAT32_FLOOR)
             if not distance <= VECTOR_TOLERANCE * scale:
                 yield name, f"norm {norm:.9g}", f"at distance {distance:.9g}"
         else:
-            sizes = person.sizes.get(name, expected)
+            # What is added to a point on the circle has length 1 whatever its coordinates; all
+            # other contributions are positive, so that they add up to the sum itself.
+            mass = person.sums["rhythm.mass"] * 4
+            sizes = mass if name in CIRCLES else expected
             for k, (e, a, size) in enumerate(zip(expected, actual, sizes, strict=True)):
                 # Written so that a NaN is a difference.
                 if not abs(e - a) <= SUM_TOLERANCE * size + FLOAT64_FLOOR:

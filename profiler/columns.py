@@ -92,7 +92,7 @@ class EventColumns:
         found = self._weights.get(half_life_ms)
         if found is None:
             landmarks = landmark_ms(self.as_of, half_life_ms)[self.row]
-            found = self._weights[half_life_ms] = np.exp2((self.ts - landmarks) / half_life_ms)
+            found = self._weights[half_life_ms] = landmark_weight(self.ts, landmarks, half_life_ms)
         return found
 
     def sum_by_row(self, values: Floats) -> Floats:
@@ -118,6 +118,23 @@ def landmark_ms(as_of: Ints, half_life_ms: int) -> Ints:
     """
     span = LANDMARK_HALF_LIVES * half_life_ms
     return as_of // span * span
+
+
+def landmark_weight(ts: Ints, landmarks: Ints, half_life_ms: int) -> Floats:
+    """2^((ts − L) / half-life), rounded alike under every landmark.
+
+    The fraction of a half-life is raised alone and the whole ones are put into the exponent, so that
+    weights under two landmarks differ by exactly a power of two, and equal weights stay equal.
+
+    Examples
+    --------
+    >>> landmark_weight(np.array([90 * 60_000]), np.array([0]), HOUR_MS) ** 2
+    array([8.])
+    """
+    whole = (ts - landmarks) // half_life_ms
+    fraction = ts % half_life_ms / half_life_ms
+    # Below the least exponent of a float64 all weights are zero.
+    return np.asarray(np.ldexp(np.exp2(fraction), np.maximum(whole, -2_000).astype(np.int32)))
 
 
 def move_landmark(

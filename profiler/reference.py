@@ -5,8 +5,8 @@ again from the definition alone, with numbers, lists and dicts, and an audit com
 deliberately simple, shares nothing with the core but the decoding of events, and must stay so: a
 fault that both make is a fault that nobody finds.
 
-One thing is kept beyond the definition: the sums of absolute contributions of signed sums, which
-are what rounding errors are measured against (`profiler.audit`).
+One thing is kept beyond the definition: the total length of what was added to the interest vectors,
+against which rounding errors are measured (`profiler.audit`). All other sums tell theirs.
 """
 
 from __future__ import annotations
@@ -59,10 +59,6 @@ SUMS: Final[dict[str, tuple[int, int | None]]] = {
 }
 """Every floating-point sum: how many numbers it has, and the half-life of a decayed one."""
 
-SIZES: Final = {"interest.short": 1, "interest.long": 1, "rhythm.of_day": 4, "rhythm.of_week": 4}
-"""Signed sums, and how many sums of absolute contributions are kept of each. Of a vector it is
-one: the total length of the directions that were added."""
-
 TOP_LISTS: Final = ("category", "brand", "item")
 
 
@@ -113,8 +109,8 @@ class ReferencePerson:
     ----------
     sums
         By column name of `SUMS`, in the stored scale.
-    sizes
-        Sums of absolute contributions, by column name of `SIZES`.
+    lengths
+        By name of an interest vector, the total length of the directions that were added.
     tops
         By kind of `TOP_LISTS`.
     recent
@@ -127,7 +123,7 @@ class ReferencePerson:
     """
 
     __slots__ = (
-        *("as_of", "first_ts", "n_accepted", "recent", "count", "sums", "sizes", "tops"),
+        *("as_of", "first_ts", "n_accepted", "recent", "count", "sums", "lengths", "tops"),
         *("last_purchase", "n_sessions", "depth", "n_late"),
         *("started", "last", "length_sum", "gap_sum", "erased", "partition", "ordered"),
     )
@@ -137,7 +133,7 @@ class ReferencePerson:
         self.recent: list[int] = []
         self.count = [0] * N_TYPES
         self.sums = {name: [0.0] * length for name, (length, _) in SUMS.items()}
-        self.sizes = {name: [0.0] * length for name, length in SIZES.items()}
+        self.lengths = {"interest.short": 0.0, "interest.long": 0.0}
         self.tops = {kind: TopList() for kind in TOP_LISTS}
         self.n_sessions = self.depth = self.n_late = 0
         self.started = self.last = self.length_sum = self.gap_sum = 0
@@ -207,7 +203,7 @@ def _advance(person: ReferencePerson, as_of: int) -> None:
     """Move the landmarks to where a later `as_of` wants them."""
     for half_life_ms in HALF_LIVES_MS:
         moved_ms = landmark_ms(as_of, half_life_ms) - landmark_ms(person.as_of, half_life_ms)
-        if moved_ms:
+        if moved_ms and person.as_of:
             _rescale(person, half_life_ms, -moved_ms // half_life_ms)
     person.as_of = as_of
 
@@ -215,8 +211,9 @@ def _advance(person: ReferencePerson, as_of: int) -> None:
 def _rescale(person: ReferencePerson, half_life_ms: int, exponent: int) -> None:
     for name, (_, half_life_of_sum_ms) in SUMS.items():
         if half_life_of_sum_ms == half_life_ms:
-            for values in (person.sums[name], person.sizes.get(name, [])):
-                values[:] = [math.ldexp(value, exponent) for value in values]
+            person.sums[name] = [math.ldexp(value, exponent) for value in person.sums[name]]
+            if name in person.lengths:
+                person.lengths[name] = math.ldexp(person.lengths[name], exponent)
     if half_life_ms == MONTH_MS:
         for top in person.tops.values():
             top.rescale(exponent)
@@ -231,9 +228,9 @@ def _interest(
     direction, size = content_direction(event.item_id, event.category, event.brand, text)
     for name, weight in (("interest.short", day), ("interest.long", month)):
         c = interest * weight
-        values = person.sums[name]
-        values[:] = [value + c * r for value, r in zip(values, direction, strict=True)]
-        person.sizes[name][0] += c * size
+        values = zip(person.sums[name], direction, strict=True)
+        person.sums[name] = [value + c * r for value, r in values]
+        person.lengths[name] += c * size
     tokens = (("category", event.category), ("brand", event.brand), ("item", event.item_id))
     for kind, token in tokens:
         # An event so late that its weight vanished adds nothing and must evict nothing.
@@ -264,10 +261,9 @@ def _rhythm(person: ReferencePerson, ts: int, month: float) -> None:
         ("rhythm.of_week", (ts - MONDAY_MS) % WEEK_MS / WEEK_MS),
     ):
         a = 2 * math.pi * share
-        values, sizes = person.sums[name], person.sizes[name]
+        values = person.sums[name]
         for k, x in enumerate((math.cos(a), math.sin(a), math.cos(2 * a), math.sin(2 * a))):
             values[k] += x * month
-            sizes[k] += abs(x) * month
 
 
 def _session(person: ReferencePerson, ts: int) -> None:

@@ -1,8 +1,8 @@
 """A simulated shop: its catalogue, its people and their sessions. See `profiler.simulate`.
 
 People have tastes (a few categories and a brand) that drift and sometimes jump, hours at which they
-are awake, and sessions. Whether a session ends in a purchase depends on what can be seen of it (what
-was put into the cart, how deep it went, whether they bought lately), so that a model can learn it.
+are awake, and sessions. Whether a session ends in a purchase depends on what can be seen of it
+(what was put into the cart, how deep it went, a purchase lately), so that a model can learn it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -166,12 +165,12 @@ def purchase_probability(n_carted: int, depth: int, bought_ago_ms: int) -> float
     True
     """
     lately = 1.0 if bought_ago_ms < 7 * DAY_MS else 0.0
-    z = -4.4 + 1.5 * min(n_carted, 4) + 0.15 * min(depth, 15) + 0.8 * lately
+    z = -4.8 + 1.5 * min(n_carted, 4) + 0.15 * min(depth, 15) + 0.8 * lately
     return 1.0 / (1.0 + math.exp(-z))
 
 
 class Session:
-    """Plays one session of a shopper; `events` are in order of time, later consequences included."""
+    """One session of a shopper, played: its `events`, with refunds and reviews of later days."""
 
     def __init__(
         self, shopper: Shopper, catalogue: Catalogue, start_ms: int, rng: np.random.Generator

@@ -14,7 +14,7 @@ from profiler.facets import FACETS
 from profiler.facets.contract import Column, Description, Facet, Slice
 
 ROW_BYTES_MAX: Final = 2_048
-DIMS_DEFAULT: Final = 128
+_WORD_BYTES: Final = 8
 
 
 class Spec:
@@ -118,9 +118,17 @@ class Spec:
 
 
 def row_dtype(columns: tuple[Column, ...]) -> np.dtype[np.void]:
-    """Structured dtype of rows with these columns: widest first, so that every field is aligned."""
+    """Structured dtype of rows with these columns: widest first, so that every field is aligned.
+
+    The end is filled up to whole words by a field of its own: NumPy leaves unnamed padding
+    uninitialised, and whatever memory held would reach the store.
+    """
     ordered = sorted(columns, key=lambda c: -np.dtype(c.dtype).itemsize)
-    return np.dtype([(c.name, c.dtype, c.shape) for c in ordered], align=True)
+    fields: list[tuple[str, str, tuple[int, ...]]] = [(c.name, c.dtype, c.shape) for c in ordered]
+    excess = np.dtype(fields).itemsize % _WORD_BYTES
+    if excess:
+        fields.append(("padding", "u1", (_WORD_BYTES - excess,)))
+    return np.dtype(fields)
 
 
 def _with_offsets(facets: tuple[Facet, ...]) -> tuple[Slice, ...]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
-from typing import Any, Final
+from typing import Any
 
 import faust
 from aiokafka import ConsumerRecord
@@ -34,8 +34,6 @@ from mode import Service
 __all__ = ["BatchApp", "acknowledge"]
 
 Partitions = Set[TP]
-
-_ACK_WAIT_S: Final = 0.2
 
 
 def acknowledge(event: EventT[list[ConsumerRecord]]) -> None:
@@ -270,18 +268,26 @@ class _BatchConsumer(AIOKafkaConsumer):
         self.app.flow_control.suspend()
         self.pause_partitions(partitions)
         self.app.flow_control.clear()
-        try:
-            async with asyncio.timeout(self.app.drain_timeout_s):
-                await self.app.revoked(partitions)
-                while any(not message.acked for message in self._unacked_messages):
-                    await self._wait_for_ack(timeout=_ACK_WAIT_S)
-        except TimeoutError:
+        if not await self._finish(partitions):
             n_left = sum(not message.acked for message in self._unacked_messages)
             self.log.warning("%d batches were not finished; they will be delivered again", n_left)
         # `commit` does nothing while another is under way, which may have begun before the last
         # acknowledgement.
         await self.maybe_wait_for_commit_to_finish()
         await self.commit()
+
+    async def _finish(self, partitions: Partitions) -> bool:
+        try:
+            async with asyncio.timeout(self.app.drain_timeout_s):
+                await self.app.revoked(partitions)
+                while any(not message.acked for message in self._unacked_messages):
+                    # Faust sets it at every acknowledgement. Its own waiting is no use: it takes
+                    # a second at a time, and swallows cancellation.
+                    self._waiting_for_ack = asyncio.Future()
+                    await self._waiting_for_ack
+        except TimeoutError:
+            return False
+        return True
 
     @Service.transitions_to(CONSUMER_PARTITIONS_REVOKED)
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

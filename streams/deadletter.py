@@ -63,7 +63,7 @@ class KafkaDeadLetters:
         self._producer: AIOKafkaProducer | None = None
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """Send letters, and return once all are acknowledged by all replicas.
+        """Send letters, and return once all are acknowledged by all replicas, at least once.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class KafkaDeadLetters:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._send_all(await self._connected(), letters)
         except (KafkaError, OSError, TimeoutError) as fault:
-            # An idempotent producer that lost a record refuses all later ones: start afresh.
+            # Nothing of this attempt may linger in its buffer and come after the next one.
             await self.close()
             raise BrokerUnavailable(f"dead letters were not acknowledged: {fault!r}") from fault
 
@@ -90,8 +90,9 @@ class KafkaDeadLetters:
         if self._producer is None:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._brokers,
+                # Not idempotent: a letter may be kept twice after a crash anyhow, and aiokafka asks
+                # for its producer id in a form that the embedded broker does not answer.
                 acks="all",
-                enable_idempotence=True,
                 linger_ms=LINGER_MS,
                 max_request_size=DEAD_LETTER_BYTES_MAX,
             )

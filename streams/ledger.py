@@ -15,10 +15,31 @@ from typing import Final
 import msgspec
 import xxhash
 
-from profiler.events import BEHAVIOUR_TYPES, TYPE_CODES, AnyEvent, Erase, decode_batch
+from profiler.events import BEHAVIOUR_TYPES, TYPE_CODES, AnyEvent, Erase, decode_batch, timestamp_ms
 from profiler.privacy.pseudonym import subject_of
+from streams.settings import Settings
 
 FOLD_RECORDS: Final = 8_192
+
+
+def passes_screen(settings: Settings) -> Callable[[AnyEvent, int], bool]:
+    """Make the test of the worker's screen: how far an event lies from its record's timestamp.
+
+    Parameters
+    ----------
+    settings
+        Those of the workers.
+    """
+    skew_max_ms = settings.clock_skew_max_s * 1000
+    age_max_ms = settings.event_age_max_s * 1000
+    historical = frozenset(settings.historical_sources)
+
+    def passes(event: AnyEvent, record_ms: int) -> bool:
+        ts_ms = timestamp_ms(event.ts)
+        is_too_old = ts_ms < record_ms - age_max_ms and event.source not in historical
+        return ts_ms <= record_ms + skew_max_ms and not is_too_old
+
+    return passes
 
 
 class Ledger:
@@ -32,7 +53,7 @@ class Ledger:
     ----------
     accepts
         Says of a decoded event and its record's timestamp (ms) whether the worker's screen lets it
-        through. By default every event that decodes counts.
+        through: `passes_screen`. By default every event that decodes counts.
 
     Examples
     --------
@@ -50,9 +71,9 @@ class Ledger:
         self._counts: dict[str, Counter[str]] = {}
         self._erased: set[str] = set()
 
-    def add(self, value: bytes | None, timestamp_ms: int) -> None:
-        """Enter one acknowledged record."""
-        self._pending.append((value, timestamp_ms))
+    def add(self, value: bytes | None, record_ms: int) -> None:
+        """Enter one acknowledged record and its timestamp."""
+        self._pending.append((value, record_ms))
         if len(self._pending) >= FOLD_RECORDS:
             self._fold()
 
@@ -70,8 +91,8 @@ class Ledger:
     def _fold(self) -> None:
         pending, self._pending = self._pending, []
         events, _ = decode_batch([value for value, _ in pending])
-        for event, (_, timestamp_ms) in zip(events, pending, strict=True):
-            if event is not None and (self._accepts is None or self._accepts(event, timestamp_ms)):
+        for event, (_, record_ms) in zip(events, pending, strict=True):
+            if event is not None and (self._accepts is None or self._accepts(event, record_ms)):
                 self._enter(event)
 
     def _enter(self, event: AnyEvent) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -97,7 +97,7 @@ def list_dead_letters(
     with _consumer(settings, group=None) as (consumer, partitions):
         consumer.seek_to_beginning(*partitions)
         kept: dict[int, deque[KeptLetter]] = {p.partition: deque(maxlen=limit) for p in partitions}
-        for letters in _until_end(consumer, partitions):
+        for _, letters in _until_end(consumer, partitions):
             for letter in letters:
                 if reason in (None, letter.reason):
                     kept[letter.kept_partition].append(letter)
@@ -122,26 +122,162 @@ def replay_dead_letters(
     BrokerUnavailable
         No broker answers, or a record was not acknowledged.
     """
+    name = f"{settings.group}-deadletter-replay"
+    group = name if reason is None else f"{name}-{reason}"
     total = Replayed()
-    base = f"{settings.group}-deadletter-replay"
-    with (
-        _consumer(settings, group=f"{base}-{reason}" if reason else base) as (consumer, partitions),
-        _producer(settings) as producer,
-    ):
-        done = _Done(settings, base)
+    with _consumer(settings, group) as (consumer, partitions), _producer(settings) as producer:
+        progress = _Progress(settings, name)
         for partition in partitions:
-            start = max(done.up_to(partition, None), done.up_to(partition, reason))
+            start = max(progress.offset(None, partition), progress.offset(reason, partition))
             consumer.seek(partition, start)
-        for letters in _until_end(consumer, partitions):
-            wanted = [x for x in letters if reason in (None, x.reason) and not done.covers(x)]
-            if limit is not None:
-                wanted = wanted[: limit - total.n_sent]
-            sent = _resubmit(producer, wanted)
+        for partition, letters in _until_end(consumer, partitions):
+            wanted = [
+                letter
+                for letter in letters
+                if reason in (None, letter.reason)
+                and letter.kept_offset >= progress.offset(letter.reason, partition)
+            ]
+            room = None if limit is None else limit - total.n_sent
+            sent, n_seen = _resubmit(producer, wanted, room)
             total = _sum(total, sent)
-            is_full = limit is not None and total.n_sent >= limit
-            after = wanted[-1].kept_offset + 1 if is_full and wanted else letters[-1].kept_offset + 1
-            where = TopicPartition(settings.topic("deadletter"), letters[-1].kept_partition)
-            consumer.commit({where: OffsetAndMetadata(after, "", -1)})
-            if is_full:
+            after = letters[-1] if n_seen == len(wanted) else wanted[n_seen - 1]
+            consumer.commit({partition: OffsetAndMetadata(after.kept_offset + 1, "", -1)})
+            if total.n_sent == limit:
                 break
     return total
+
+
+class _Progress:
+    """How far earlier replays came: of everything (reason None), and of single reasons."""
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._settings = settings
+        self._group = group
+        self._by_reason: dict[str | None, dict[TopicPartition, int]] = {}
+
+    def offset(self, reason: str | None, partition: TopicPartition) -> int:
+        """Letters below this were replayed."""
+        if reason not in self._by_reason:
+            group = self._group if reason is None else f"{self._group}-{reason}"
+            with closing(KafkaAdminClient(**_connection(self._settings))) as admin:
+                committed = admin.list_group_offsets(group)[group]
+            self._by_reason[reason] = {tp: found.offset for tp, found in committed.items()}
+        return max(0, self._by_reason[reason].get(partition, 0))
+
+
+def _connection(settings: Settings) -> dict[str, Any]:
+    brokers = settings.brokers.split(",")
+    return {"bootstrap_servers": brokers, "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS}
+
+
+@contextmanager
+def _consumer(
+    settings: Settings, group: str | None
+) -> Iterator[tuple[KafkaConsumer, list[TopicPartition]]]:
+    topic = settings.topic("deadletter")
+    try:
+        consumer = KafkaConsumer(
+            **_connection(settings),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=POLL_RECORDS_MAX,
+        )
+        with closing(consumer):
+            numbers = consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise UsageError(f"no topic {topic}: run `profiler topics create`")
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            consumer.assign(partitions)
+            yield consumer, partitions
+    except KafkaError as fault:
+        raise BrokerUnavailable(f"no answer from Kafka at {settings.brokers}: {fault}") from fault
+
+
+@contextmanager
+def _producer(settings: Settings) -> Iterator[KafkaProducer]:
+    producer = KafkaProducer(**_connection(settings), max_request_size=DEAD_LETTER_BYTES_MAX)
+    with closing(producer):
+        yield producer
+
+
+def _until_end(
+    consumer: KafkaConsumer, partitions: Sequence[TopicPartition]
+) -> Iterator[tuple[TopicPartition, list[KeptLetter]]]:
+    """Read every partition to its end, in pieces that are not empty."""
+    open_partitions = set(partitions)
+    silent_since_s = time.monotonic()
+    while open_partitions:
+        polled = consumer.poll(timeout_ms=POLL_MS)
+        for partition, records in polled.items():
+            yield partition, [_kept(record) for record in records]
+        ended = {p for p in open_partitions if _is_at_end(consumer, p)}
+        if polled or ended:
+            silent_since_s = time.monotonic()
+        elif time.monotonic() - silent_since_s > SILENCE_S:
+            raise BrokerUnavailable(f"no answer from Kafka for {SILENCE_S:.0f} s")
+        open_partitions -= ended
+
+
+def _is_at_end(consumer: KafkaConsumer, partition: TopicPartition) -> bool:
+    end = consumer.highwater(partition)
+    return end is not None and consumer.position(partition) >= end
+
+
+def _kept(record: Any) -> KeptLetter:
+    given = tuple(header for header in record.headers if not header[0].startswith(PREFIX))
+    ours = {
+        name.removeprefix(PREFIX): value.decode("utf-8", "replace")
+        for name, value in record.headers
+        if name.startswith(PREFIX)
+    }
+    value = None if "no_value" in ours else record.value
+    return KeptLetter(
+        reason=ours.get("reason", ""),
+        topic=ours.get("topic", ""),
+        partition=int(ours.get("partition", -1)),
+        offset=int(ours.get("offset", -1)),
+        timestamp_ms=int(ours["timestamp_ms"]) if ours.get("timestamp_ms") else None,
+        at_ms=int(ours.get("at_ms", record.timestamp)),
+        key=record.key,
+        value=value,
+        headers=given,
+        n_bytes=int(ours.get("length", len(value or b""))),
+        sha256=ours.get("sha256", ""),
+        kept_partition=record.partition,
+        kept_offset=record.offset,
+    )
+
+
+def _resubmit(
+    producer: KafkaProducer, letters: Sequence[KeptLetter], room: int | None
+) -> tuple[Replayed, int]:
+    """Send letters, at most `room`; gives what was done, and how many letters were looked at."""
+    n_truncated = n_empty = n_seen = 0
+    futures: list[Any] = []
+    for letter in letters:
+        if len(futures) == room:
+            break
+        n_seen += 1
+        if letter.sha256:
+            n_truncated += 1
+        elif letter.key is None and letter.value is None:
+            n_empty += 1
+        else:
+            futures.append(
+                producer.send(
+                    letter.topic, letter.value, key=letter.key, headers=list(letter.headers)
+                )
+            )
+    producer.flush()
+    for future in futures:
+        future.get()
+    return Replayed(n_sent=len(futures), n_truncated=n_truncated, n_empty=n_empty), n_seen
+
+
+def _sum(a: Replayed, b: Replayed) -> Replayed:
+    return Replayed(
+        n_sent=a.n_sent + b.n_sent,
+        n_truncated=a.n_truncated + b.n_truncated,
+        n_empty=a.n_empty + b.n_empty,
+    )

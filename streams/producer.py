@@ -21,17 +21,26 @@ from typing import Any, Final, Literal, Self
 import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.net.compat import KafkaNetClient
 from kafka.partitioner import DefaultPartitioner
-from kafka.partitioner.default import murmur2
 from msgspec import Struct
 
 from profiler.errors import BrokerUnavailable
 from profiler.events import AnyEvent, decode_batch
+from profiler.partitioning import partition_of
 from profiler.privacy.pseudonym import subject_of
 from streams.ledger import Ledger
 
 RECORD_OVERHEAD_BYTES: Final = 512
 """What a record costs in memory beside its key and value: its future, its place in the batch."""
+
+
+REQUEST_TIMEOUT_MS: Final = 30_000
+"""Longest wait for the answer to one request; then it is sent again, until the delivery timeout."""
+
+
+PATIENCE_S: Final = 5.0
+"""How much longer than the delivery timeout we wait for kafka-python to report it."""
 
 
 class ProducerOptions(Struct, frozen=True, kw_only=True):
@@ -108,6 +117,8 @@ class EventProducer:
         self._in_flight: deque[tuple[Any, bytes | None, int]] = deque()
         self._in_flight_bytes = 0
         self._first_fault: KafkaError | None = None
+        # kafka-python itself gives a record up at its delivery timeout; that must come first.
+        self._patience_s = options.delivery_timeout_ms / 1000 + PATIENCE_S
         self._kafka = _connect(brokers, options)
 
     def send(self, event: AnyEvent) -> None:
@@ -174,7 +185,7 @@ class EventProducer:
             If one was not; says how many since the last flush, and why.
         """
         try:
-            self._kafka.flush(self._options.delivery_timeout_ms / 1000)
+            self._kafka.flush(self._patience_s)
         except KafkaError as fault:
             raise BrokerUnavailable(f"records are not acknowledged: {fault}") from fault
         while self._in_flight:
@@ -214,7 +225,7 @@ class EventProducer:
         future, value, size_bytes = self._in_flight.popleft()
         self._in_flight_bytes -= size_bytes
         try:
-            metadata = future.get(self._options.delivery_timeout_ms / 1000)
+            metadata = future.get(self._patience_s)
         except KafkaError as fault:
             self._fail(fault)
             return
@@ -244,24 +255,19 @@ class SubjectPartitioner(DefaultPartitioner):  # type: ignore[misc]  # kafka-pyt
         if serialized_key is None:
             anywhere: int = super().partition(topic, key, None, value, serialized_value, cluster)
             return anywhere
-        return partition_of(serialized_key, len(cluster.partitions_for_topic(topic)))
-
-
-@lru_cache(maxsize=65_536)
-def partition_of(key: bytes, n_partitions: int) -> int:
-    """Partition that the default partitioners of Java, kafka-python and aiokafka give a key.
-
-    Examples
-    --------
-    >>> partition_of(b"alice", 4), partition_of(b"alice", 1)
-    (3, 0)
-    """
-    return int((murmur2(key) & 0x7FFFFFFF) % n_partitions)
+        return _partition_of(serialized_key, len(cluster.partitions_for_topic(topic)))
 
 
 def _connect(brokers: str, options: ProducerOptions) -> Any:
+    clients: list[Any] = []
+
+    def client(**config: Any) -> Any:
+        clients.append(KafkaNetClient(**config))
+        return clients[-1]
+
     try:
         return KafkaProducer(
+            kafka_client=client,
             bootstrap_servers=brokers.split(","),
             enable_idempotence=True,
             acks="all",
@@ -270,6 +276,7 @@ def _connect(brokers: str, options: ProducerOptions) -> Any:
             linger_ms=options.linger_ms,
             max_request_size=options.request_bytes_max,
             delivery_timeout_ms=options.delivery_timeout_ms,
+            request_timeout_ms=min(REQUEST_TIMEOUT_MS, options.delivery_timeout_ms // 2),
             max_block_ms=options.connect_timeout_ms,
             bootstrap_timeout_ms=options.connect_timeout_ms,
             allow_auto_create_topics=False,
@@ -277,4 +284,9 @@ def _connect(brokers: str, options: ProducerOptions) -> Any:
             partitioner=SubjectPartitioner(),
         )
     except KafkaError as fault:
+        for opened in clients:  # kafka-python leaves its sockets open when nobody answers
+            opened.close()
         raise BrokerUnavailable(f"no broker answers at {brokers}: {fault}") from fault
+
+
+_partition_of: Final = lru_cache(maxsize=65_536)(partition_of)

@@ -245,7 +245,7 @@ class MemoryStore:
 
     async def figures(self, key: str) -> dict[str, bytes]:
         """See `Store.figures`."""
-        return dict(self._figures[key])
+        return dict(self._figures.get(key, {}))
 
     async def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """See `Store.scan`."""

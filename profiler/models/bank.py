@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from profiler.columns import EventColumns, Floats, Rows
 from profiler.models.purchase import Labels, PurchaseInSession
@@ -53,22 +52,20 @@ class ModelBank:
         self._due.pop(partition, None)
 
     def export(self) -> bytes:
-        """Weights as JSON, for the store; never a pickle."""
+        """All that was learnt, as JSON for the store; never a pickle."""
         return msgspec.json.encode({self.purchase.name: self.purchase.export()})
 
     def restore(self, data: bytes) -> None:
-        """Go on from exported weights.
+        """Go on from what was exported.
 
         Raises
         ------
         msgspec.DecodeError
             If `data` is not what `export` gives.
         """
-        weights = msgspec.json.decode(data, type=dict[str, dict[str, float]])
-        if self.purchase.name in weights and all(
-            np.isfinite(w) for w in weights[self.purchase.name].values()
-        ):
-            self.purchase.restore(weights[self.purchase.name])
+        learnt = msgspec.json.decode(data, type=dict[str, dict[str, dict[str, float]]])
+        if self.purchase.name in learnt:
+            self.purchase.restore(learnt[self.purchase.name])
 
 
 class DueIndex:

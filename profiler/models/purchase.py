@@ -1,9 +1,9 @@
 """Purchase in this session: scored at every event, learnt when the session shows.
 
-A River logistic regression that all profiles share. At each event it predicts whether a purchase
-follows in the same session. Of each window (from a session's start, or from a purchase, to the next
-purchase or the session's end) one prediction is kept to be learnt, drawn by a reservoir of one
-(Vitter 1985) seeded by the event ids, and weighted by the number it stands for.
+A River logistic regression on scaled features, shared by all profiles. At each event it predicts
+whether a purchase follows in the same session. Of each window (from a session's start, or from a
+purchase, to the next purchase or the session's end) one prediction is kept to be learnt, drawn by a
+reservoir of one (Vitter 1985) seeded by the event ids, and weighted by the number it stands for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from river import linear_model, optim
+from river import linear_model, optim, preprocessing
+from river.utils import VectorDict
 
 from profiler.columns import EventColumns, Floats, Hashes, Rows
 from profiler.events import BEHAVIOUR_TYPES
@@ -29,8 +30,7 @@ WEIGHT_MAX: Final = 16.0
 _PURCHASE: Final = BEHAVIOUR_TYPES.index("purchase")
 _CART: Final = BEHAVIOUR_TYPES.index("cart")
 _SEARCH: Final = BEHAVIOUR_TYPES.index("search")
-# Features are logarithms of counts, seconds and money: a common scale keeps one step size right.
-_SCALE: Final = 0.25
+_STEP: Final = 0.1
 
 
 class Labels(Struct, frozen=True):
@@ -68,22 +68,27 @@ class PurchaseInSession:
         if len(self.feature_names) != FEATURES:
             raise ValueError(f"rows keep {FEATURES} features, not {len(self.feature_names)}")
         self.figures = Prequential()
-        self.model = linear_model.LogisticRegression(optimizer=optim.SGD(0.05), l2=1e-6)
+        self.scaler = preprocessing.StandardScaler()
+        self.model = linear_model.LogisticRegression(optimizer=optim.AdaGrad(_STEP))
 
     def inputs(self, known: Floats, events: EventColumns) -> NDArray[np.float32]:
         """(N, 16) features: what was known before each event, and the event itself."""
         x = np.empty((len(events), FEATURES), dtype=np.float32)
-        x[:, : known.shape[1]] = known * _SCALE
+        x[:, : known.shape[1]] = known
         x[:, -3] = events.type_code == _CART
         x[:, -2] = events.type_code == _SEARCH
-        x[:, -1] = np.log1p(events.price) * _SCALE
+        x[:, -1] = np.log1p(events.price)
         return x
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N,) probabilities: River's model on all events at once."""
-        weights = self.model.weights
-        w = np.array([weights.get(name, 0.0) for name in self.feature_names])
-        raw = x @ w + self.model.intercept
+        """(N,) probabilities: River's scaler and regression on all events at once."""
+        scaler, weights, names = self.scaler, self.model.weights, self.feature_names
+        mean = np.array([scaler.means.get(name, 0.0) for name in names])
+        variance = np.array([scaler.vars.get(name, 0.0) for name in names])
+        w = np.array([weights.get(name, 0.0) for name in names])
+        # A feature that has not varied yet is scaled to zero, as River does.
+        w = np.divide(w, np.sqrt(variance), out=np.zeros_like(w), where=variance > 0)
+        raw = x @ w + (self.model.intercept - mean @ w)
         p: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.clip(raw, -30.0, 30.0)))
         return p.astype(np.float32)
 
@@ -133,8 +138,10 @@ class PurchaseInSession:
             strict=True,
         ):
             self.figures.update(bought, p, weight)
+            features = dict(zip(names, x, strict=True))
+            self.scaler.learn_one(features)
             self.model.learn_one(
-                dict(zip(names, x, strict=True)), bought, w=min(weight, WEIGHT_MAX)
+                self.scaler.transform_one(features), bought, w=min(weight, WEIGHT_MAX)
             )
 
     def expire(self, rows: Rows, now_ms: int) -> Labels:
@@ -144,15 +151,30 @@ class PurchaseInSession:
         rows["intent.pending_n"][due] = 0
         return labels
 
-    def export(self) -> dict[str, float]:
-        """The model's weights by feature, and its intercept."""
-        return {**self.model.weights, "": float(self.model.intercept)}
+    def export(self) -> dict[str, dict[str, float]]:
+        """All that was learnt, by part and feature."""
+        return {
+            "intercept": {"": float(self.model.intercept)},
+            "weights": dict(self.model.weights),
+            "squared_gradients": dict(self.model.optimizer.g2),
+            "means": dict(self.scaler.means),
+            "variances": dict(self.scaler.vars),
+            "counts": {name: float(n) for name, n in self.scaler.counts.items()},
+        }
 
-    def restore(self, weights: dict[str, float]) -> None:
-        """Go on from exported weights; features that are gone are left out."""
-        self.model.intercept = weights.get("", 0.0)
-        for name in self.feature_names:
-            self.model.weights[name] = weights.get(name, 0.0)
+    def restore(self, learnt: dict[str, dict[str, float]]) -> None:
+        """Go on from what was exported; features that are gone are left out."""
+
+        def part(name: str) -> dict[str, float]:
+            return {f: v for f, v in learnt.get(name, {}).items() if f in self.feature_names}
+
+        self.model.intercept = learnt.get("intercept", {}).get("", 0.0)
+        # River has no public way to set weights; a test pins this one.
+        self.model._weights = VectorDict(part("weights"))
+        self.model.optimizer.g2.update(part("squared_gradients"))
+        self.scaler.means.update(part("means"))
+        self.scaler.vars.update(part("variances"))
+        self.scaler.counts.update({name: int(n) for name, n in part("counts").items()})
 
 
 class _Windows(Struct, frozen=True):

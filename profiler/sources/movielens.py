@@ -37,9 +37,8 @@ class Movielens(Struct, frozen=True):
         rest = iter(lines)
         first = next(rest, b"")
         whole = chain((first,), rest)
-        if b"::" in first:
-            return _TABS.convert((line.replace(b"::", b"\t") for line in whole), stem)
-        return (_TABS if b"\t" in first else _COMMAS).convert(whole, stem)
+        table = _COLONS if b"::" in first else _TABS if b"\t" in first else _COMMAS
+        return table.convert(whole, stem)
 
 
 def _event(fields: Fields) -> dict[str, object]:
@@ -55,6 +54,7 @@ def _event(fields: Fields) -> dict[str, object]:
 
 
 _COMMAS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event)
+_COLONS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event, delimiter="::")
 _TABS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event, delimiter="\t")
 
 SOURCE: Final[Source] = Movielens()

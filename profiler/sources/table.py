@@ -39,7 +39,7 @@ class Table(Struct, frozen=True):
     optional
         Columns that a file with a header may lack.
     delimiter
-        What separates fields.
+        What separates fields; may be more than one character.
     """
 
     name: str
@@ -64,8 +64,8 @@ class Table(Struct, frozen=True):
             If there is a header that lacks columns: a file of another source.
         """
         origin = Origin(self.name, stem)
-        source = _Lines(lines)
-        rows = _records(source, self.delimiter)
+        source = _Lines(lines, self.delimiter)
+        rows = _records(source)
         try:
             first = next(rows)
         except StopIteration:
@@ -177,8 +177,11 @@ def identifier(text: str) -> str:
 class _Lines:
     """Decodes lines for the CSV parser and keeps those of the row that it is reading."""
 
-    def __init__(self, lines: Iterable[bytes]) -> None:
+    def __init__(self, lines: Iterable[bytes], delimiter: str) -> None:
         self._lines = iter(lines)
+        # The parser knows delimiters of one character only.
+        self._long_delimiter = delimiter if len(delimiter) > 1 else None
+        self.delimiter = "\t" if self._long_delimiter else delimiter
         self._row: list[bytes] = []
         self._is_first = True
 
@@ -192,10 +195,11 @@ class _Lines:
             line = line.removeprefix(_BYTE_ORDER_MARK)
         self._row.append(line)
         try:
-            return line.decode()
+            text = line.decode()
         except UnicodeDecodeError:
             # Old exports are Latin-1, in which every byte is a character: nothing is lost.
-            return line.decode("latin-1")
+            text = line.decode("latin-1")
+        return text.replace(self._long_delimiter, "\t") if self._long_delimiter else text
 
     def start_row(self) -> None:
         self._row.clear()
@@ -204,9 +208,9 @@ class _Lines:
         return b"".join(self._row).rstrip(b"\r\n")
 
 
-def _records(source: _Lines, delimiter: str) -> Iterator[list[str] | None]:
+def _records(source: _Lines) -> Iterator[list[str] | None]:
     """Rows as lists of fields, None for what is not a row. Blank lines are left out."""
-    reader = csv.reader(source, delimiter=delimiter)
+    reader = csv.reader(source, delimiter=source.delimiter)
     while True:
         source.start_row()
         try:

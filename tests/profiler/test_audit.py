@@ -66,10 +66,9 @@ def test_derived_columns_and_the_ring_of_ids_are_not_compared() -> None:
 def test_a_sum_may_differ_by_rounding_but_not_by_more(column: str) -> None:
     person = people_of("a")["a"]
     within, beyond = row_of(person), row_of(person)
-    size = float(np.abs(within[column]).max())
 
-    within[column] += size * 1e-10
-    beyond[column] += size * 1e-7
+    within[column] *= 1 + 1e-10
+    beyond[column] *= 1 + 1e-7
 
     assert compare("a", person, within) == []
     assert [d.column for d in compare("a", person, beyond)] == [column]
@@ -108,7 +107,7 @@ def test_a_token_that_should_not_be_in_the_list_is_named() -> None:
     (difference,) = compare("a", person, row)
 
     assert difference.column == "interest.item_id"
-    assert "0000000000000abc" in difference.expected + difference.actual or difference.expected
+    assert "absent" in difference.expected + difference.actual
 
 
 def test_tokens_that_tie_at_the_least_weight_may_be_others() -> None:

@@ -17,8 +17,8 @@ from profiler.contracts import generate
 from profiler.contracts.examples import EXAMPLES
 from profiler.events import EVENT_TYPES, REASONS, TYPE_NAMES, Event, decode_batch
 from profiler.spec import DEFAULT_SPEC
-from streams.client import Layout, Profile
 from streams.deadletter import DeadLetter, _headers
+from streams.reader import Layout, Profile
 from streams.settings import TOPICS
 from streams.store import names_key, profile_key, spec_key, state_key
 

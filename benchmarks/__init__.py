@@ -1,0 +1,1 @@
+"""Benchmarks: programs that measure the whole way, or one step of it. See README.md."""

@@ -1,0 +1,92 @@
+"""Puts a worker together from settings: the pure core in the middle, the edges around it."""
+
+from __future__ import annotations
+
+import time
+
+from msgspec import Struct
+
+from profiler.batch import Preparer, Screen
+from profiler.models.bank import ModelBank
+from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.spec import DEFAULT_SPEC
+from streams.deadletter import KafkaDeadLetters
+from streams.metrics import Metrics
+from streams.redis_store import RedisStore
+from streams.settings import Settings
+from streams.worker import Limits, Worker
+
+
+class Assembly(Struct, frozen=True):
+    """A worker and what it holds open.
+
+    Parameters
+    ----------
+    worker
+        Ready to run.
+    store, dead_letters
+        Its edges; connected when they are first used.
+    metrics
+        What it counts.
+    """
+
+    worker: Worker
+    store: RedisStore
+    dead_letters: KafkaDeadLetters
+    metrics: Metrics
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self.dead_letters.close()
+        await self.store.close()
+
+
+def assemble(settings: Settings) -> Assembly:
+    """Build a worker and its edges; nothing is connected yet.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings do not fit together.
+    """
+    metrics = Metrics()
+    store = open_store(settings)
+    dead_letters = KafkaDeadLetters(
+        settings.brokers, settings.topic("deadletter"), lambda: time.time_ns() // 1_000_000
+    )
+    worker = Worker(
+        spec=DEFAULT_SPEC,
+        preparer=Preparer(
+            Pseudonymiser(settings.pseudonym_key.reveal().encode()), screen(settings)
+        ),
+        bank=ModelBank(DEFAULT_SPEC),
+        store=store,
+        dead_letters=dead_letters,
+        metrics=metrics,
+        limits=Limits(
+            batch_events_max=settings.batch_events_max,
+            queue_events_max=settings.queue_events_max,
+            arena_rows=settings.arena_rows,
+            figures_interval_s=settings.figures_interval_s,
+        ),
+    )
+    return Assembly(worker, store, dead_letters, metrics)
+
+
+def open_store(settings: Settings) -> RedisStore:
+    """Build the store that the settings name; it connects when it is first used."""
+    return RedisStore(
+        settings.store_url,
+        spec_hash=DEFAULT_SPEC.hash,
+        state_ttl_s=settings.state_ttl_s,
+        timeout_s=settings.store_timeout_s,
+    )
+
+
+def screen(settings: Settings) -> Screen:
+    """Bounds of event times as the settings want them."""
+    return Screen(
+        clock_skew_max_ms=settings.clock_skew_max_s * 1_000,
+        event_age_max_ms=settings.event_age_max_s * 1_000,
+        historical_sources=frozenset(settings.historical_sources),
+    )

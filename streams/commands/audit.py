@@ -1,0 +1,118 @@
+"""``profiler audit``: every profile against one that is recomputed from the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from profiler.sources import SOURCE_NAMES, Converted, source_named
+from streams.assembly import open_store
+from streams.audit import AuditReport, audit
+from streams.console import json_option, show_json
+from streams.replay import ReplayOptions, load
+from streams.settings import Settings, settings_from_process
+
+EPILOG: Final = """\b
+Examples:
+  profiler audit                                   against the topic of events from its beginning
+  profiler audit --wait 60 --ledger sent.jsonl
+  profiler audit --file taobao.csv.gz --source taobao
+
+Audit a system at rest: what is still on its way would be reported as a difference. Exit code 1 if a
+profile differs, or if events were lost or duplicated by the ledger."""
+
+
+@click.command(name="audit", epilog=EPILOG)
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Recompute from this file, as it was replayed, instead of the topic; can be repeated.",
+)
+@click.option("--source", type=click.Choice(SOURCE_NAMES), default="native", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="With --file: its first records only.")
+@click.option("--sort", is_flag=True, help="With --file: in the order of event times.")
+@click.option(
+    "--ledger",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What a producer knows was acknowledged: report lost and duplicated events.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    help="Wait at most so many seconds until the workers have read everything.",
+)
+@click.option(
+    "--differences", type=click.IntRange(min=0), default=10, show_default=True, help="To print."
+)
+@json_option
+def command(
+    files: tuple[Path, ...],
+    source: str,
+    limit: int | None,
+    sort: bool,
+    ledger: Path | None,
+    wait_s: float | None,
+    differences: int,
+    as_json: bool,
+) -> int:
+    """Recompute all profiles from the log, one event after another, and compare the store."""
+    settings = settings_from_process()
+    records: Iterable[Converted] | None = None
+    if files:
+        records = load(files, source_named(source), ReplayOptions(limit=limit, sort=sort))
+    report = asyncio.run(_audit(settings, records, ledger, wait_s, differences))
+    if as_json:
+        show_json(msgspec.to_builtins(report))
+    else:
+        click.echo("\n".join(audit_lines(report)))
+    return 0 if report.passed else 1
+
+
+def audit_lines(report: AuditReport) -> list[str]:
+    """Lines that tell what an audit found."""
+    names = ("profiles", "mismatched", "missing", "unexpected", "lost", "duplicated")
+    figures = {name: getattr(report, name) for name in names}
+    lines = [" ".join(f"{name}={n}" for name, n in figures.items() if n is not None)]
+    lines.append(
+        f"records={report.records} "
+        + " ".join(f"{outcome}={n}" for outcome, n in report.outcomes.items())
+    )
+    if report.unordered:
+        lines.append(
+            f"{report.unordered} profiles have events from several partitions: their sequential "
+            "columns were held against bounds"
+        )
+    lines += [
+        f"{found.pid} {found.column}: expected {found.expected}, found {found.actual}"
+        for found in report.differences
+    ]
+    return lines
+
+
+async def _audit(
+    settings: Settings,
+    records: Iterable[Converted] | None,
+    ledger: Path | None,
+    wait_s: float | None,
+    limit_differences: int,
+) -> AuditReport:
+    store = open_store(settings)
+    try:
+        return await audit(
+            settings,
+            store,
+            records=records,
+            ledger=ledger,
+            wait_s=wait_s,
+            limit_differences=limit_differences,
+        )
+    finally:
+        await store.close()

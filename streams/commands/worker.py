@@ -1,0 +1,71 @@
+"""``profiler worker``: consume events until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Final
+
+import click
+
+from profiler.errors import StoreUnavailable
+from streams.app import run
+from streams.assembly import Assembly, assemble
+from streams.log import configure_logs, get_logger
+from streams.settings import Settings, settings_from_process
+from streams.store import Store
+
+GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""Batches allocate many objects that live as long as the batch and hold no cycles: at Python's own
+thresholds the collector doubles the cost of building summaries."""
+
+_log = get_logger(component="worker")
+
+EPILOG: Final = """\b
+Examples:
+  PROFILER_PSEUDONYM_KEY_FILE=/run/secrets/key profiler worker
+  PROFILER_CONFIG=profiler.toml profiler worker
+
+/metrics, /healthz and /readyz are served at PROFILER_WEB_HOST:PROFILER_WEB_PORT. SIGTERM or Ctrl-C
+lets it finish its batches, commit and leave the group. All settings are in docs/settings.md."""
+
+
+@click.command(name="worker", epilog=EPILOG)
+def command() -> int:
+    """Consume events and keep profiles up to date, until told to stop.
+
+    Run as many as there are partitions at most; they share the work.
+    """
+    settings = settings_from_process()
+    configure_logs(settings.log_level, settings.log_format)
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    assembly: Assembly = assemble(settings)
+    _log.info("starting", **settings.public())
+    try:
+        await _log_durability(assembly.store)
+        _tune_garbage_collector()
+        return await run(settings, assembly.worker, assembly.metrics)
+    finally:
+        await assembly.close()
+
+
+async def _log_durability(store: Store) -> None:
+    try:
+        durability = await store.durability()
+    except StoreUnavailable as fault:
+        _log.warning("store_unavailable", fault=str(fault))
+        return
+    if durability == "none":
+        _log.warning("durability", durability=durability, hint="the store loses all if it dies")
+    else:
+        _log.info("durability", durability=durability)
+
+
+def _tune_garbage_collector() -> None:
+    gc.collect()
+    # What start-up has made stays for good: it need not be looked at again.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

@@ -1,0 +1,21 @@
+"""What all commands share: how results are printed, how progress is told."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
+)
+"""The option that every command has which prints results."""
+
+
+def show_json(result: object) -> None:
+    """Print a result as one JSON object; NaN becomes null."""
+    click.echo(msgspec.json.encode(result))
+
+
+def tell(line: str) -> None:
+    """Tell people something that is not the result."""
+    click.echo(line, err=True)

@@ -1,0 +1,156 @@
+"""The topic of events as a log with a beginning and an end: read it all, and see who lags behind.
+
+For tools that look at the whole stream once, such as the audit; workers read through Faust.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from profiler.batch import Record
+from profiler.errors import BrokerUnavailable, UsageError
+from streams.settings import Settings
+
+BOOTSTRAP_TIMEOUT_MS: Final = 5_000
+POLL_TIMEOUT_MS: Final = 200
+POLL_RECORDS_MAX: Final = 10_000
+STALL_TIMEOUT_S: Final = 30.0
+LAG_INTERVAL_S: Final = 0.1
+
+Ends = Mapping[int, int]
+"""Offset after the last record, by partition."""
+
+
+def ends_of(settings: Settings) -> Ends:
+    """Find the end of each partition of the topic of events: what a fetch near it says.
+
+    Raises
+    ------
+    UsageError
+        If there is no such topic.
+    BrokerUnavailable
+        If no broker answers.
+
+    Notes
+    -----
+    The usual question, `end_offsets`, is answered by the embedded broker (Tansu 0.6) with the place
+    after the *first* record of the last batch, and so is the lag that is computed from it.
+    """
+    with _consumer(settings) as consumer:
+        topic = settings.topic("events")
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise UsageError(f"there is no topic {topic}; `profiler topics create` makes it")
+        partitions = [TopicPartition(topic, n) for n in sorted(numbers)]
+        beginnings = consumer.beginning_offsets(partitions)
+        consumer.assign(partitions)
+        for p, near_end in consumer.end_offsets(partitions).items():
+            consumer.seek(p, max(beginnings[p], near_end - 1))
+        started_s = time.monotonic()
+        while any(consumer.highwater(p) is None for p in partitions):
+            consumer.poll(timeout_ms=POLL_TIMEOUT_MS)
+            _check_progress(settings, started_s)
+        return {p.partition: consumer.highwater(p) for p in partitions}
+
+
+def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
+    """Give all records of the topic of events before these ends, each partition in offset order.
+
+    Raises
+    ------
+    UsageError
+        If records have been deleted from its beginning.
+    BrokerUnavailable
+        If no broker answers, or gives nothing for half a minute.
+    """
+    with _consumer(settings) as consumer:
+        partitions = {TopicPartition(settings.topic("events"), n): end for n, end in ends.items()}
+        beginnings = consumer.beginning_offsets(list(partitions))
+        if cut := sorted(p.partition for p, offset in beginnings.items() if offset):
+            raise UsageError(
+                f"partitions {cut} of {settings.topic('events')} no longer begin at offset 0: "
+                "the past cannot be read from them; use the original files"
+            )
+        consumer.assign(list(partitions))
+        consumer.seek_to_beginning(*partitions)
+        progress_s = time.monotonic()
+        while any(consumer.position(p) < end for p, end in partitions.items()):
+            found = consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
+            for partition, records in found.items():
+                yield from (r for r in records if r.offset < partitions[partition])
+            progress_s = time.monotonic() if found else progress_s
+            _check_progress(settings, progress_s)
+
+
+def wait_until_consumed(settings: Settings, wait_s: float) -> None:
+    """Return once the consumer group has committed the end of the topic of events.
+
+    Raises
+    ------
+    UsageError
+        If it has not after `wait_s`.
+    """
+    deadline_s = time.monotonic() + wait_s
+    with _faults(settings):
+        admin = KafkaAdminClient(
+            bootstrap_servers=settings.brokers.split(","), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
+        )
+        try:
+            while lag := _lag(settings, admin):
+                if time.monotonic() >= deadline_s:
+                    raise UsageError(
+                        f"group {settings.group} is {lag} records behind the end of "
+                        f"{settings.topic('events')}: let a worker catch up, then audit"
+                    )
+                time.sleep(LAG_INTERVAL_S)
+        finally:
+            admin.close()
+
+
+def _lag(settings: Settings, admin: Any) -> int:
+    ends = ends_of(settings)
+    topic = settings.topic("events")
+    group = {settings.group: [TopicPartition(topic, n) for n in ends]}
+    committed = admin.list_group_offsets(group)[settings.group]
+    known = {p.partition: max(0, found.offset) for p, found in committed.items()}
+    return sum(max(0, end - known.get(n, 0)) for n, end in ends.items())
+
+
+def _check_progress(settings: Settings, since_s: float) -> None:
+    if time.monotonic() - since_s > STALL_TIMEOUT_S:
+        raise BrokerUnavailable(
+            f"{settings.brokers} gave nothing of {settings.topic('events')} "
+            f"for {STALL_TIMEOUT_S:.0f} s"
+        )
+
+
+@contextmanager
+def _consumer(settings: Settings) -> Iterator[Any]:
+    """A reader that belongs to no group and leaves no trace."""
+    with _faults(settings):
+        consumer = KafkaConsumer(
+            bootstrap_servers=settings.brokers.split(","),
+            bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            check_crcs=False,  # in Python it costs more than all else; contents are compared anyway
+        )
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def _faults(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as fault:
+        raise BrokerUnavailable(f"{settings.brokers}: {fault}") from fault

@@ -1,0 +1,138 @@
+"""A worker as a child process: for the demo, and for tests that kill it."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from profiler.errors import ProfilerError
+from streams.child import spawn
+from streams.scrape import Scrape, parse
+from streams.settings import Settings, variable
+
+READY_TIMEOUT_S: Final = 30.0
+STOP_TIMEOUT_S: Final = 12.0
+REQUEST_TIMEOUT_S: Final = 5.0
+PROBE_INTERVAL_S: Final = 0.02
+LOG_TAIL_LINES: Final = 3
+
+
+class WorkerProcess:
+    """``profiler worker`` with exactly these settings: a real process, logs in a file.
+
+    Parameters
+    ----------
+    settings
+        All of them; our own environment does not count.
+    log
+        File to which it logs; appended to.
+    """
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.log = log
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process_id(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it; returns at once, see `wait_until_ready`."""
+        assert self._process is None, "it runs already"
+        command = [sys.executable, "-m", "streams.cli", "worker"]
+        with self.log.open("ab") as log:
+            self._process = spawn(command, log, environment_of(self._settings))
+
+    def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Return once it has partitions and the store answers.
+
+        Raises
+        ------
+        ProfilerError
+            If it ends before, or is not ready in time; says what it logged last.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not self._is_ready():
+            self.check()
+            if time.monotonic() >= deadline_s:
+                raise ProfilerError(
+                    f"the worker is not ready after {timeout_s:.0f} s{self._said()}"
+                )
+            time.sleep(PROBE_INTERVAL_S)
+
+    def check(self) -> None:
+        """Raise a `ProfilerError` if it has ended by itself."""
+        code = self._process.poll() if self._process else None
+        if code is not None:
+            raise ProfilerError(f"the worker ended with {code}{self._said()}")
+
+    def scrape(self) -> Scrape:
+        """Read its ``/metrics``.
+
+        Raises
+        ------
+        ProfilerError
+            If it has ended, or does not answer.
+        """
+        try:
+            _, page = self._get("/metrics")
+        except OSError as fault:
+            self.check()
+            raise ProfilerError(f"the worker does not answer: {fault}{self._said()}") from fault
+        return parse(page)
+
+    def stop(self) -> int | None:
+        """Ask it to finish and end; gives its exit code. Harmless when it does not run."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.terminate()
+        try:
+            return process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _is_ready(self) -> bool:
+        try:
+            status, _ = self._get("/readyz")
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == http.client.OK
+
+    def _get(self, path: str) -> tuple[int, str]:
+        host, port = self._settings.web_host, self._settings.web_port
+        connection = http.client.HTTPConnection(host, port, timeout=REQUEST_TIMEOUT_S)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def _said(self) -> str:
+        lines = self.log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
+        return "".join(["; it said: ", " | ".join(lines)]) if lines else ""
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Environment that gives a process these settings, the secrets in the clear, and no others."""
+    named = {variable(name): text for name, text in settings.public().items() if text}
+    named.pop(variable("pseudonym_key_file"), None)
+    named[variable("pseudonym_key")] = settings.pseudonym_key.reveal()
+    named[variable("store_url")] = settings.store_url
+    return {**named, "TMPDIR": tempfile.gettempdir()}

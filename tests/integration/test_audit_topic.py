@@ -1,0 +1,171 @@
+"""The audit against a real broker: what is in the topic must be what is in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from profiler.batch import Chunk, Preparer, RawRecord, Screen
+from profiler.errors import UsageError
+from profiler.models.bank import ModelBank
+from profiler.partitioning import partition_of
+from profiler.pipeline import process
+from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.sources import Converted
+from profiler.spec import DEFAULT_SPEC
+from profiler.state import decode_states, encode_states
+from streams.audit import audit
+from streams.embedded import EmbeddedBroker
+from streams.eventlog import ends_of
+from streams.producer import EventProducer
+from streams.settings import Secret, Settings
+from streams.store import MemoryStore, ProfileWrite
+from streams.topics import create_topics
+
+pytestmark = pytest.mark.integration
+
+KEY = "k" * 32
+NOW = 1_700_000_000_000
+EVENTS = [
+    Converted(
+        subject.encode(),
+        msgspec.json.encode({"type": "click", "ts": NOW + k, "user_id": subject, "item_id": "i"}),
+    )
+    for k in range(50)
+    for subject in ("alice", "bob", "carol")
+] + [Converted(b"alice", b"{broken")]
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Settings:
+    made = Settings(
+        pseudonym_key=Secret(KEY),
+        brokers=broker.address,
+        topic_prefix=request.node.name,
+        group=request.node.name,
+        partitions=2,
+    )
+    create_topics(made)
+    with EventProducer(made.brokers, made.topic("events")) as producer:
+        for record in EVENTS:
+            producer.send_raw(record.key, record.value, NOW)
+    return made
+
+
+def store_of(settings: Settings) -> MemoryStore:
+    """The store as a worker would leave it."""
+    offsets, records = [0, 0], []
+    for event in EVENTS:
+        partition = partition_of(event.key or b"", 2)
+        origin = settings.topic("events"), partition, offsets[partition]
+        records.append(RawRecord(*origin, NOW, event.key, event.value))
+        offsets[partition] += 1
+    chunks = [Chunk(0, p, [r for r in records if r.partition == p]) for p in (0, 1)]
+    prepared = Preparer(Pseudonymiser(KEY.encode()), Screen()).prepare(chunks)
+    stored = decode_states([None] * len(prepared.pids), DEFAULT_SPEC, {})
+    done = process(DEFAULT_SPEC, prepared, stored, ModelBank(DEFAULT_SPEC))
+    states = encode_states(DEFAULT_SPEC, done.rows, stored.rev[done.place] + 1, done.fences)
+    store = MemoryStore(spec_hash=DEFAULT_SPEC.hash)
+    writes = [
+        ProfileWrite(prepared.pids[place], 1, state, b"", b"", NOW)
+        for place, state in zip(done.place.tolist(), states, strict=True)
+    ]
+    assert all(asyncio.run(store.commit(writes)))
+    return store
+
+
+def commit_end(settings: Settings, behind: int) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=settings.brokers)
+    offsets: dict[Any, Any] = {
+        TopicPartition(settings.topic("events"), p): OffsetAndMetadata(end - behind, "", -1)
+        for p, end in ends_of(settings).items()
+    }
+    admin.alter_group_offsets(settings.group, offsets)
+    admin.close()
+
+
+def test_a_store_that_agrees_with_the_topic_passes(settings: Settings) -> None:
+    report = asyncio.run(audit(settings, store_of(settings)))
+
+    assert (report.profiles, report.mismatched, report.records) == (3, 0, 151)
+    assert report.outcomes == {"applied": 150, "malformed": 1}
+    assert report.passed
+
+
+def test_a_profile_that_lost_an_event_is_reported_with_its_columns(settings: Settings) -> None:
+    store = store_of(settings)
+    pid = Pseudonymiser(KEY.encode()).pid("user", "bob")
+    stored = decode_states([store.states[pid]], DEFAULT_SPEC, {})
+    stored.rows["activity.count"][0, 0] -= 1
+    (store.states[pid],) = encode_states(DEFAULT_SPEC, stored.rows, stored.rev, stored.fences)
+
+    report = asyncio.run(audit(settings, store))
+
+    assert (report.profiles, report.mismatched) == (3, 1)
+    assert [(d.pid, d.column) for d in report.differences] == [(pid, "activity.count")]
+
+
+def test_a_store_that_agrees_with_the_replayed_records_passes(settings: Settings) -> None:
+    report = asyncio.run(audit(settings, store_of(settings), records=EVENTS))
+
+    assert (report.profiles, report.mismatched, report.records) == (3, 0, 151)
+
+
+def test_the_ledger_is_held_against_the_counts(settings: Settings, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    lines = [
+        {"subject": "user:alice", "counts": {"click": 52}},
+        {"subject": "user:bob", "counts": {"click": 50}},
+        {"subject": "user:carol", "counts": {"click": 49}},
+    ]
+    ledger.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+    report = asyncio.run(audit(settings, store_of(settings), ledger=ledger))
+
+    assert (report.mismatched, report.lost, report.duplicated) == (0, 2, 1)
+    assert not report.passed
+
+
+def test_what_is_no_ledger_is_refused_with_its_line(settings: Settings, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text('{"subject":"user:a","counts":{}}\n{"subject":"alice","counts":{}}\n')
+
+    with pytest.raises(UsageError, match=r"ledger.jsonl:2"):
+        asyncio.run(audit(settings, store_of(settings), ledger=ledger))
+
+
+def test_a_group_that_has_read_everything_is_audited_at_once(settings: Settings) -> None:
+    commit_end(settings, behind=0)
+
+    report = asyncio.run(audit(settings, store_of(settings), wait_s=0))
+
+    assert report.passed
+
+
+def test_a_group_that_lags_is_not_audited(settings: Settings) -> None:
+    commit_end(settings, behind=3)
+
+    with pytest.raises(UsageError, match="is 6 records behind"):
+        asyncio.run(audit(settings, store_of(settings), wait_s=0))
+
+
+def test_a_missing_topic_is_named(broker: EmbeddedBroker) -> None:
+    settings = Settings(
+        pseudonym_key=Secret(KEY), brokers=broker.address, topic_prefix="nothing-here"
+    )
+
+    with pytest.raises(UsageError, match=r"nothing-here\.events"):
+        asyncio.run(audit(settings, MemoryStore(spec_hash=DEFAULT_SPEC.hash)))

@@ -1,0 +1,139 @@
+"""Data files as lines, whatever they are packed in."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from profiler.errors import UsageError
+from profiler.events import decode_batch
+from profiler.sources import source_named
+from streams import files
+from streams.files import read_lines, stem
+
+pa = pytest.importorskip("pyarrow", reason="the parquet extra is not installed")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+LINES = [b"a,b\n", b"1,2\n", b"last without an end"]
+
+
+def test_plain_and_gzipped_files_give_the_same_lines(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "x.csv", tmp_path / "x.csv.gz"
+    plain.write_bytes(b"".join(LINES))
+    packed.write_bytes(gzip.compress(b"".join(LINES)))
+
+    assert list(read_lines(plain, "csv")) == LINES
+    assert list(read_lines(packed, "csv")) == LINES
+
+
+def test_a_gzipped_file_is_known_by_its_bytes_not_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "UserBehavior.csv"
+    path.write_bytes(gzip.compress(b"".join(LINES)))
+
+    assert list(read_lines(path, "csv")) == LINES
+
+
+def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+
+    assert list(read_lines(path, "json")) == []
+
+
+def test_a_damaged_gzip_file_is_reported_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv.gz"
+    path.write_bytes(gzip.compress(b"x" * 100_000)[:-20])
+
+    with pytest.raises(UsageError, match=r"cut\.csv\.gz.*damaged"):
+        list(read_lines(path, "csv"))
+
+
+def test_a_spreadsheet_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "Online Retail.xlsx"
+    path.write_bytes(b"PK\x03\x04rest")
+
+    with pytest.raises(UsageError, match="unpack or export it first"):
+        list(read_lines(path, "csv"))
+
+
+def test_a_missing_file_is_reported_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="absent"):
+        list(read_lines(tmp_path / "absent.csv", "csv"))
+
+
+def test_the_stem_loses_all_extensions_of_packing() -> None:
+    assert stem(Path("/data/online_retail.csv.gz")) == "online_retail"
+    assert stem(Path("u.data")) == "u"
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_table_in_parquet_converts_like_its_csv(tmp_path: Path, is_packed: bool) -> None:
+    table = pa.table(
+        {
+            "InvoiceNo": ["536365", "C536366"],
+            "StockCode": pa.array(["85123A", "71053"]).dictionary_encode(),
+            "Description": ['A "quoted", long\nname', None],
+            "Quantity": [6, -1],
+            "InvoiceDate": pa.array([1_291_191_960, 1_291_192_020], pa.timestamp("s")),
+            "UnitPrice": [2.55, 3.39],
+            "CustomerID": [17850.0, 17850.0],
+            "Country": ["United Kingdom", "France"],
+        }
+    )
+    path = tmp_path / "retail.parquet"
+    parquet.write_table(table, path)
+    if is_packed:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+
+    records = list(source_named("online-retail").convert(read_lines(path, "csv"), "retail"))
+
+    events, rejected = decode_batch([record.value for record in records])
+    assert not rejected
+    first, second = events
+    assert first is not None
+    assert second is not None
+    assert (first.user_id, first.title, first.ts) == (
+        "17850",
+        'A "quoted", long\nname',
+        1_291_191_960_000,
+    )
+    assert (second.quantity, second.item_id, second.title) == (1, "71053", None)
+
+
+def test_native_events_in_parquet_lose_their_nulls_and_keep_their_times(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "type": ["click", "purchase"],
+            "ts": pa.array([1_000, 2_000], pa.timestamp("ms")),
+            "user_id": ["alice", "bob"],
+            "quantity": pa.array([None, 2], pa.int64()),
+        }
+    )
+    path = tmp_path / "events.parquet"
+    parquet.write_table(table, path)
+
+    events, rejected = decode_batch(list(read_lines(path, "json")))
+
+    assert not rejected
+    assert [event.ts for event in events if event is not None] == [1_000, 2_000]
+
+
+def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(b"PAR1" + b"\x00" * 50)
+
+    with pytest.raises(UsageError, match="Parquet"):
+        list(read_lines(path, "csv"))
+
+
+def test_without_pyarrow_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "events.parquet"
+    path.write_bytes(b"PAR1")
+    monkeypatch.setattr(files, "pa", None)
+
+    with pytest.raises(UsageError, match=r"pip install 'streaming-user-profiles\[parquet\]'"):
+        list(read_lines(path, "json"))

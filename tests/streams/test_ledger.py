@@ -1,0 +1,88 @@
+"""What a ledger counts: distinct behaviour events that a worker would apply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streams.ledger import FOLD_RECORDS, Ledger, passes_screen
+from streams.settings import Secret, Settings
+
+NOW_MS = 1_700_000_000_000
+
+
+def event(kind: str = "click", subject: str = '"user_id":"alice"', rest: str = "") -> bytes:
+    return f'{{"type":"{kind}","ts":{NOW_MS},{subject}{rest}}}'.encode()
+
+
+def counts_of(*values: bytes | None) -> dict[str, dict[str, int]]:
+    ledger = Ledger()
+    for value in values:
+        ledger.add(value, NOW_MS)
+    return ledger.counts()
+
+
+def test_events_are_counted_by_subject_and_type() -> None:
+    counts = counts_of(
+        event("click"),
+        event("click"),
+        event("browse"),
+        event("click", '"device_id":"d:1"'),
+        event("click", '"anonymous_id":"a"'),
+    )
+
+    assert counts == {
+        "user:alice": {"click": 2, "browse": 1},
+        "device:d:1": {"click": 1},
+        "anonymous:a": {"click": 1},
+    }
+
+
+def test_a_repeated_id_counts_once_per_subject() -> None:
+    counts = counts_of(
+        event(rest=',"event_id":"1"'),
+        event(rest=',"event_id":"1"'),
+        event(subject='"user_id":"bob"', rest=',"event_id":"1"'),
+    )
+
+    assert counts == {"user:alice": {"click": 1}, "user:bob": {"click": 1}}
+
+
+def test_what_is_refused_or_changes_no_count_is_left_out() -> None:
+    counts = counts_of(
+        b"{",
+        None,
+        event(rest=',"quantity":-1'),
+        event("identify"),
+        event("consent", rest=',"purposes":{}'),
+    )
+
+    assert counts == {}
+
+
+def test_an_erased_subject_has_no_account() -> None:
+    counts = counts_of(event(), event("erase"), event(), event(subject='"user_id":"bob"'))
+
+    assert counts == {"user:bob": {"click": 1}}
+
+
+def test_events_that_the_screen_refuses_do_not_count() -> None:
+    settings = Settings(pseudonym_key=Secret("k" * 32), clock_skew_max_s=60, event_age_max_s=60)
+    ledger = Ledger(passes_screen(settings))
+
+    ledger.add(event(subject='"user_id":"on-time"'), NOW_MS)
+    ledger.add(event(subject='"user_id":"early"'), NOW_MS - 61_000)
+    ledger.add(event(subject='"user_id":"old"'), NOW_MS + 61_000)
+    ledger.add(event(subject='"user_id":"history"', rest=',"source":"taobao"'), NOW_MS + 61_000)
+
+    assert set(ledger.counts()) == {"user:on-time", "user:history"}
+
+
+def test_many_records_are_folded_without_loss(tmp_path: Path) -> None:
+    ledger = Ledger()
+    for number in range(FOLD_RECORDS + 5):
+        ledger.add(event(rest=f',"event_id":"{number}"'), NOW_MS)
+
+    ledger.write(tmp_path / "ledger.jsonl")
+
+    written = (tmp_path / "ledger.jsonl").read_text()
+    assert written == f'{{"subject":"user:alice","counts":{{"click":{FOLD_RECORDS + 5}}}}}\n'

@@ -1,0 +1,141 @@
+"""Pace, order and choice of the rows that are replayed; sending itself is tested with a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profiler.errors import UsageError
+from profiler.sources import Converted, source_named
+from streams.replay import (
+    MAX_SPEED,
+    ReplayOptions,
+    Speed,
+    by_event_time,
+    load,
+    paced,
+    parse_speed,
+)
+
+TAOBAO = source_named("taobao")
+
+
+class FakeTime:
+    """A clock that moves only when somebody sleeps, or when sending takes its time."""
+
+    def __init__(self, sending_s: float = 0.0) -> None:
+        self.now_s = 100.0
+        self.sending_s = sending_s
+
+    def clock_s(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def sent_at_s(self, records: Iterable[Converted], speed: Speed) -> list[float]:
+        times_s = []
+        for _ in paced(records, speed, self.clock_s, self.sleep):
+            times_s.append(round(self.now_s - 100.0, 6))
+            self.now_s += self.sending_s
+        return times_s
+
+
+def at(ts_ms: int | None) -> Converted:
+    return Converted(b"u", b"{}", ts_ms)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "-5", "0x", "nan", "inf", "fast", "10 x y"])
+def test_a_speed_that_is_none_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(UsageError, match="give max, a multiple like 10x"):
+        parse_speed(text)
+
+
+def test_speeds_are_multiples_rates_or_the_maximum() -> None:
+    assert parse_speed("1x") == Speed(time_factor=1.0)
+    assert parse_speed("0.5x") == Speed(time_factor=0.5)
+    assert parse_speed("5000") == Speed(events_per_s=5000.0)
+    assert parse_speed("max") == MAX_SPEED
+
+
+def test_at_ten_times_speed_ten_seconds_pass_in_one() -> None:
+    records = [at(1_000_000), at(1_005_000), at(None), at(1_020_000)]
+
+    assert FakeTime().sent_at_s(records, Speed(time_factor=10)) == [0.0, 0.5, 0.5, 2.0]
+
+
+def test_a_late_record_is_sent_at_once() -> None:
+    records = [at(10_000), at(20_000), at(5_000), at(21_000)]
+
+    assert FakeTime().sent_at_s(records, Speed(time_factor=1)) == [0.0, 10.0, 10.0, 11.0]
+
+
+def test_a_rate_spreads_the_records_evenly() -> None:
+    assert FakeTime().sent_at_s([at(None)] * 4, Speed(events_per_s=2)) == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_slow_sending_does_not_add_to_the_pace() -> None:
+    times_s = FakeTime(sending_s=0.3).sent_at_s([at(None)] * 3, Speed(events_per_s=2))
+
+    assert times_s == [0.0, 0.5, 1.0]
+
+
+def test_at_full_speed_nobody_sleeps() -> None:
+    assert FakeTime().sent_at_s([at(0), at(10**9)], MAX_SPEED) == [0.0, 0.0]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(1, 100))))
+def test_sorting_keeps_all_records_and_puts_times_in_order(times_ms: list[int | None]) -> None:
+    records = [
+        Converted(None, str(number).encode(), ts_ms) for number, ts_ms in enumerate(times_ms)
+    ]
+
+    ordered = by_event_time(records)
+
+    known_ms = [record.ts_ms for record in ordered if record.ts_ms is not None]
+    assert known_ms == sorted(known_ms)
+    assert sorted(record.value for record in ordered) == sorted(r.value for r in records)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Grouped by user, as the real file is: times jump back. The third row repeats the first."""
+    path = tmp_path / "grouped.csv"
+    path.write_text("1,5,9,pv,200\n1,6,9,pv,300\n1,5,9,pv,200\n2,5,9,pv,100\n")
+    return path
+
+
+def times_of(records: Iterable[Converted]) -> list[int | None]:
+    return [record.ts_ms for record in records]
+
+
+def test_rows_keep_their_order_at_full_speed(path: Path) -> None:
+    assert times_of(load([path], TAOBAO)) == [200_000, 300_000, 200_000, 100_000]
+
+
+def test_pacing_by_event_time_sorts_first(path: Path) -> None:
+    options = ReplayOptions(speed=Speed(time_factor=1.0))
+
+    assert times_of(load([path], TAOBAO, options)) == [100_000, 200_000, 200_000, 300_000]
+
+
+def test_a_limit_cuts_what_would_be_sent(path: Path) -> None:
+    assert times_of(load([path], TAOBAO, ReplayOptions(limit=1))) == [200_000]
+    assert times_of(load([path], TAOBAO, ReplayOptions(limit=1, sort=True))) == [100_000]
+
+
+def test_exact_duplicates_are_different_events_unless_dropped(path: Path) -> None:
+    kept = list(load([path, path], TAOBAO))
+    dropped = list(load([path, path], TAOBAO, ReplayOptions(drop_duplicates=True)))
+
+    assert len(kept) == 8
+    assert times_of(dropped) == [200_000, 300_000, 100_000]
+
+
+def test_missing_files_are_named_before_anything_is_read(path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no such file: .*absent\.csv"):
+        load([path, path.with_name("absent.csv")], TAOBAO)
