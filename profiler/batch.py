@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
 from profiler.dedupe import partition_code
-from profiler.events import TYPE_CODES, AnyEvent, Rejected, Search, decode_batch, timestamp_ms
+from profiler.events import (
+    TYPE_CODES,
+    AnyEvent,
+    Erase,
+    Rejected,
+    Search,
+    decode_batch,
+    timestamp_ms,
+)
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.tokens import ContentKey, Contents, hash_text
 
@@ -190,10 +198,15 @@ class Preparer:
         known = (stamped > 0) & (ts > 0)
         ahead = known & (ts > stamped + self._screen.clock_skew_max_ms)
         behind = known & (ts < stamped - self._screen.event_age_max_ms)
-        rejected = [Rejected(i, "clock_skew") for i in np.flatnonzero(ahead).tolist()]
-        for i in np.flatnonzero(behind).tolist():
+        rejected = []
+        for i in np.flatnonzero(ahead | behind).tolist():
             event = events[i]
-            if event is not None and event.source not in self._screen.historical_sources:
+            # Whoever asks to be forgotten is heard, whatever their clock says.
+            if event is None or isinstance(event, Erase):
+                continue
+            if ahead[i]:
+                rejected.append(Rejected(i, "clock_skew"))
+            elif event.source not in self._screen.historical_sources:
                 rejected.append(Rejected(i, "too_old"))
         return rejected
 

@@ -123,8 +123,8 @@ def landmark_ms(as_of: Ints, half_life_ms: int) -> Ints:
 def landmark_weight(ts: Ints, landmarks: Ints, half_life_ms: int) -> Floats:
     """2^((ts − L) / half-life), rounded alike under every landmark.
 
-    The fraction of a half-life is raised alone and the whole ones are put into the exponent, so that
-    weights under two landmarks differ by exactly a power of two, and equal weights stay equal.
+    The fraction of a half-life is raised alone and the whole ones are put into the exponent, so
+    that weights under two landmarks differ by exactly a power of two, and ties stay ties.
 
     Examples
     --------

@@ -7,7 +7,7 @@
     ├── UsageError              a command line that cannot be carried out; says what to do instead
     ├── StateError              a stored state cannot be used
     │   ├── CorruptState        its bytes are not what we wrote
-    │   └── UnknownSpec         it was written under a spec that nobody here knows: never overwritten
+    │   └── UnknownSpec         it was written under a spec that nobody here knows: not overwritten
     ├── StoreError              the profile store
     │   └── StoreUnavailable    cannot be reached now: pause, back off, try again
     └── BrokerUnavailable       Kafka cannot be reached now: pause, back off, try again

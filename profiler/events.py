@@ -128,7 +128,7 @@ class Message(Plain, tag="message", frozen=True, kw_only=True, gc=False):
 
 
 class Media(Plain, tag="media", frozen=True, kw_only=True, gc=False):
-    """An image or a piece of audio, by reference (`uri`) or, where small, inline (`data`, base64)."""
+    """An image or a piece of audio: by reference (`uri`) or, where small, as base64 (`data`)."""
 
     kind: Literal["image", "audio"]
     uri: Annotated[str, Meta(max_length=2_048)] | None = None
@@ -272,6 +272,8 @@ def decode_batch(values: Sequence[bytes | None]) -> tuple[list[AnyEvent | None],
     """
     decode = _DECODER.decode
     try:
+        # The decoder skips unknown fields unread, so that text is checked for all at once.
+        b"\n".join(v or b"" for v in values).decode()
         # A length test inside the comprehension keeps giant payloads from being parsed at all.
         events = [decode(v) if v and len(v) <= EVENT_BYTES_MAX else None for v in values]
     except _FAULTS:
@@ -282,7 +284,7 @@ def decode_batch(values: Sequence[bytes | None]) -> tuple[list[AnyEvent | None],
 _FAULTS: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DECODER: Final = msgspec.json.Decoder(AnyEvent)
-_PATH: Final = re.compile(r"at `\$\.([a-z_]+)")
+_PATH: Final = re.compile(r"`\$\.([a-z_]+)")
 _MISSING: Final = re.compile(r"missing required field `([a-z_]+)`")
 _UNKNOWN_TYPE: Final = re.compile(r"Invalid value '.*' - at `\$\.type`", re.DOTALL)
 
@@ -306,6 +308,7 @@ def _decode_one(value: bytes | None) -> tuple[AnyEvent | None, str | None]:
     if len(value) > EVENT_BYTES_MAX:
         return None, "oversize"
     try:
+        value.decode()
         return _DECODER.decode(value), None
     except msgspec.ValidationError as fault:
         return None, _reason_of(str(fault))

@@ -88,7 +88,7 @@ def process(
     outcomes["applied"] = len(applicable) - len(failed)
     outcomes["rejected"] += len(failed)
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
-    place = np.unique(prepared.row[applicable])
+    place = np.unique(prepared.row[np.setdiff1d(applicable, failed)])
     rows = stored.rows[place]
     vectors = spec.project(rows)
     encode = msgspec.json.Encoder().encode

@@ -74,7 +74,7 @@ class Reference:
         return outcome
 
     def _screened(self, event: AnyEvent, timestamp: int | None) -> str:
-        if timestamp is None or timestamp <= 0:
+        if timestamp is None or timestamp <= 0 or isinstance(event, Erase):
             return ""
         ts = timestamp_ms(event.ts)
         if ts > timestamp + self._clock_skew_max_ms:

@@ -1,1 +1,1 @@
-"""The edges: Kafka, Faust, Redis, settings, the command line. Imports `profiler`, never the reverse."""
+"""The edges: Kafka, Faust, Redis, settings, command line. Imports `profiler`, never the reverse."""

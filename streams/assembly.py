@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 
 from msgspec import Struct
@@ -69,6 +71,7 @@ def assemble(settings: Settings) -> Assembly:
             arena_rows=settings.arena_rows,
             figures_interval_s=settings.figures_interval_s,
         ),
+        worker_id=f"{socket.gethostname()}-{os.getpid()}",
     )
     return Assembly(worker, store, dead_letters, metrics)
 

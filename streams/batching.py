@@ -23,7 +23,6 @@ from typing import Any
 import faust
 from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
 from faust.transport.consumer import CONSUMER_PARTITIONS_REVOKED
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.transport.drivers.aiokafka import Consumer as AIOKafkaConsumer
@@ -175,6 +174,9 @@ class _BatchConsumer(AIOKafkaConsumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._progress: dict[TP, _Progress] = {}
+        # Counts rebalances, as a generation id may come back when a group was empty.
+        self._epoch = 0
+        self._fetch_epoch = 0
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
@@ -185,13 +187,14 @@ class _BatchConsumer(AIOKafkaConsumer):
         records_by_partition, active = await self._wait_next_records(timeout)
         if records_by_partition is None or self.should_stop:
             return
-        generation_id = self.app.consumer_generation_id
         if not self.flow_active:
-            # What was fetched belongs to an assignment that is being given up.
-            try:
-                await self.perform_seek()
-            except KafkaError as fault:
-                self.log.warning("cannot seek back now: %r; Faust seeks again on resuming", fault)
+            # Faust seeks to the committed offsets before it resumes: this comes again.
+            return
+        epoch = self._epoch
+        if self._fetch_epoch != epoch:
+            # A whole rebalance passed while this fetch was under way. It may be from before the
+            # seek or after it: without another one, records could be passed over for ever.
+            await self.perform_seek()
             return
         for aiokafka_partition, records in records_by_partition.items():
             tp = TP(*aiokafka_partition)
@@ -200,11 +203,15 @@ class _BatchConsumer(AIOKafkaConsumer):
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             for message in self._messages(tp, records):
                 # The flow may have been stopped while the consumer of this generator waited.
-                if not self.flow_active or self.app.consumer_generation_id != generation_id:
+                if not self.flow_active or self._epoch != epoch:
                     return
                 if tp.topic in self.app.batched_topics:
                     self._progress.setdefault(tp, _Progress()).outstanding.append(message)
                 yield tp, message
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        self._fetch_epoch = self._epoch
+        return await super()._getmany(active_partitions, timeout)
 
     def _messages(self, tp: TP, records: list[Any]) -> Iterable[ConsumerMessage]:
         if tp.topic not in self.app.batched_topics:
@@ -218,17 +225,12 @@ class _BatchConsumer(AIOKafkaConsumer):
     def _to_batch(self, tp: TP, records: list[Any]) -> ConsumerMessage:
         last = records[-1]
         return ConsumerMessage(
-            topic=tp.topic,
-            partition=tp.partition,
-            offset=last.offset,
-            timestamp=last.timestamp / 1_000,
-            timestamp_type=last.timestamp_type,
+            *(tp.topic, tp.partition, last.offset),
+            *(last.timestamp / 1_000, last.timestamp_type),
             headers=None,
             key=None,
             value=records,  # type: ignore[arg-type]  # the schema passes it on as it is
             checksum=None,
-            serialized_key_size=0,
-            serialized_value_size=0,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
@@ -292,21 +294,16 @@ class _BatchConsumer(AIOKafkaConsumer):
     @Service.transitions_to(CONSUMER_PARTITIONS_REVOKED)
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish, commit, hand over to Faust, forget; Faust itself would forget first."""
+        self._epoch += 1
         if revoked and not self.app.should_stop:
             await self.drain()
         self._active_partitions.difference_update(revoked)
         self._paused_partitions.difference_update(revoked)
         await self._on_partitions_revoked(revoked)
-        for tp in revoked:
-            for by_partition in (
-                self._gap,
-                self._acked,
-                self._acked_index,
-                self._read_offset,
-                self._committed_offset,
-                self._progress,
-            ):
-                by_partition.pop(tp, None)
+        per_partition = [self._gap, self._acked, self._acked_index, self._progress]
+        for mapping in (*per_partition, self._read_offset, self._committed_offset):
+            for tp in revoked:
+                mapping.pop(tp, None)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Tell the app, then let Faust seek and resume."""

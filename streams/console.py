@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import click
 import msgspec
+
+from profiler.errors import UsageError
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
@@ -19,3 +24,9 @@ def show_json(result: object) -> None:
 def tell(line: str) -> None:
     """Tell people something that is not the result."""
     click.echo(line, err=True)
+
+
+def require_files(paths: Iterable[Path]) -> None:
+    """Refuse files that are not there, before anything is connected or started."""
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise UsageError(f"no such file: {', '.join(missing)}")

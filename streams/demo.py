@@ -117,6 +117,7 @@ def run_demo(stage: Stage, options: DemoOptions, tell: Tell) -> DemoReport:
         If the worker ends or gets stuck.
     """
     started_s = time.monotonic()
+    tell("simulating people" if options.file is None else f"reading {options.file}")
     records = _records(options)
     n_live = min(len(records) // LIVE_SHARE, LIVE_S * LIVE_EVENTS_PER_S)
     backlog, live = records[: len(records) - n_live], records[len(records) - n_live :]

@@ -21,6 +21,11 @@ def model_key(task: str) -> str:
     return f"profiler:models:{task}"
 
 
+def worker_key(worker_id: str) -> str:
+    """Key of a worker's own figures, for readers."""
+    return f"profiler:metrics:{worker_id}"
+
+
 class Figures:
     """Publishes what the model bank knows of itself, and restores its weights.
 
@@ -28,9 +33,12 @@ class Figures:
     ----------
     store, bank, metrics
         From, and where to.
+    worker_id
+        Tells this worker's figures from those of others.
     """
 
-    def __init__(self, store: Store, bank: ModelBank, metrics: Metrics) -> None:
+    def __init__(self, store: Store, bank: ModelBank, metrics: Metrics, worker_id: str) -> None:
+        self._worker_id = worker_id
         self._store = store
         self._bank = bank
         self._metrics = metrics
@@ -47,7 +55,7 @@ class Figures:
             _log.warning("weights_unreadable", fault=str(fault))
 
     async def publish(self) -> None:
-        """Write quality and weights."""
+        """Write quality, weights, and how the worker fares."""
         task = self._bank.purchase
         figures = task.figures
         quality = {
@@ -61,6 +69,19 @@ class Figures:
         self.observe()
         await self._store.put_figures(model_key(task.name), fields)
         await self._store.put_figures(WEIGHTS_KEY, {"weights": self._bank.export()})
+        await self._store.put_figures(worker_key(self._worker_id), self._of_the_worker())
+
+    def _of_the_worker(self) -> dict[str, str]:
+        value = self._metrics.value
+        figures = {
+            "events_applied": value("profiler_events_total", outcome="applied"),
+            "batches": value("profiler_batches_total"),
+            "arena_rows": value("profiler_arena_rows"),
+            "last_commit_s": value("profiler_last_commit_timestamp_seconds"),
+            "event_to_readable_ms_p50": self._metrics.event_to_readable_ms(0.5),
+            "event_to_readable_ms_p99": self._metrics.event_to_readable_ms(0.99),
+        }
+        return {name: f"{v:.15g}" for name, v in figures.items() if not math.isnan(v)}
 
     def observe(self) -> None:
         """Bring the metrics up to date; nothing is written."""

@@ -124,7 +124,7 @@ class Metrics:
             "profiler_commit_conflicts", "Profiles whose commit was refused.", registry=registry
         )
         self._pauses = Counter(
-            "profiler_store_pauses", "Times the store was away.", registry=registry
+            "profiler_pauses", "Times the other side was away.", ["waiting_for"], registry=registry
         )
         self._init_gauges(registry)
 
@@ -176,9 +176,9 @@ class Metrics:
         if figures.committed_at_s:
             self._last_commit.set(figures.committed_at_s)
 
-    def count_store_pause(self) -> None:
-        """Count one time at which the store could not be reached."""
-        self._pauses.inc()
+    def count_pause(self, waiting_for: str) -> None:
+        """Count one time at which the ``store`` or the ``broker`` could not be reached."""
+        self._pauses.labels(waiting_for).inc()
 
     def set_arena_capacity(self, n_rows: int) -> None:
         """Tell how many profiles fit in memory."""

@@ -62,7 +62,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(4.2), duration(75), duration(93_600), duration(31_600_000)
-    ('4.2 s', '1 min 15 s', '1 d 2 h', '366 d')
+    ('4.2 s', '1 min 15 s', '1 d 2 h', '365 d')
     """
     if seconds < 60:
         return f"{seconds:.3g} s"

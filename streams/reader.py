@@ -109,8 +109,8 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
         Greatest first. Where the store has no name, the token's hash in hex stands in.
         """
         names = self.names.get(kind, {})
-        entries = self.summary.get("interest", {}).get(kind, ())
-        return [(names.get(token, token), weight) for token, weight in entries]
+        entries = self.summary.get("interest", {}).get(kind, {})
+        return [(names.get(token, token), weight) for token, weight in entries.items()]
 
     def _slices(self) -> tuple[Slice, ...]:
         if self.layout is None:
@@ -215,7 +215,7 @@ def _decoded(pid: str, entry: Mapping[bytes, bytes]) -> Profile:
 
 def _tokens(profile: Profile) -> list[tuple[str, str]]:
     interest = profile.summary.get("interest", {})
-    return [(kind, token) for kind, entries in interest.items() for token, _ in entries]
+    return [(kind, token) for kind, entries in interest.items() for token in entries]
 
 
 def _place(part: Slice) -> slice:
@@ -233,6 +233,7 @@ def _decayed_lists(summary: dict[str, Any], left: float) -> dict[str, Any]:
     if interest is None:
         return summary
     lists = {
-        kind: [[t, weight * left] for t, weight in entries] for kind, entries in interest.items()
+        kind: {token: weight * left for token, weight in entries.items()}
+        for kind, entries in interest.items()
     }
     return {**summary, "interest": lists}

@@ -131,7 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 315_360_000
     historical_sources: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
-        Meta(description="sources whose event times are not screened; separated by commas"),
+        Meta(description="sources whose events may be older than that; separated by commas"),
     ] = ("taobao", "online-retail", "retailrocket", "rees46", "otto", "yoochoose", "movielens")
     arena_rows: Annotated[
         int,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from streams.child import free_port
+from streams.spawn import free_port
 from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.settings import Secret, Settings
 from streams.topics import create_topics

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from profiler.batch import Chunk, Prepared, Preparer, Record
+from profiler.events import BEHAVIOUR_TYPES
 from profiler.models.bank import ModelBank
 from profiler.pipeline import Processed, process
 from profiler.spec import Spec
@@ -155,10 +156,11 @@ class Updater:
     def _learn(self, processed: Processed, prepared: Prepared) -> None:
         for labels in processed.labels:
             self.bank.learn(labels)
-        for code in np.unique(prepared.partition).tolist():
-            latest = int(prepared.ts[prepared.partition == code].max())
-            watermark = max(latest, self._watermark_ms.get(code, 0))
-            self._watermark_ms[code] = watermark
+        # Times of other types were not screened.
+        is_behaviour = prepared.type_code < len(BEHAVIOUR_TYPES)
+        for code in np.unique(prepared.partition[is_behaviour]).tolist():
+            latest = int(prepared.ts[is_behaviour & (prepared.partition == code)].max())
+            self._watermark_ms[code] = max(latest, self._watermark_ms.get(code, 0))
 
     def _await_sessions(self, prepared: Prepared, processed: Processed) -> None:
         """Wait for the sessions that this batch left open, then take those that have ended."""
@@ -170,8 +172,8 @@ class Updater:
         for code in np.unique(home).tolist():
             chosen = np.flatnonzero(home == code).tolist()
             self.bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
-        for code in np.unique(prepared.partition).tolist():
-            self.expire(code, self._watermark_ms[code])
+        for code, watermark_ms in self._watermark_ms.items():
+            self.expire(code, watermark_ms)
 
     def _encode(
         self, prepared: Prepared, processed: Processed

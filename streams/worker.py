@@ -13,8 +13,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from profiler.batch import Chunk, Preparer, Record
 from profiler.dedupe import partition_code
-from profiler.errors import BrokerUnavailable, ConfigurationError, StoreUnavailable
+from profiler.errors import ConfigurationError, StoreUnavailable
 from profiler.models.bank import ModelBank
 from profiler.spec import Spec
 from streams.arena import Arena
@@ -30,17 +30,15 @@ from streams.deadletter import DeadLetter
 from streams.figures import Figures
 from streams.log import get_logger
 from streams.metrics import BatchFigures, Metrics
+from streams.patience import Patience
 from streams.store import Erasure, ProfileWrite, Store
 from streams.updater import Updater, Work, rejected_records
 
-BACKOFF_MIN_S: Final = 0.05
-BACKOFF_MAX_S: Final = 2.0
 IDLE_S: Final = 60.0
 BATCHES_IN_ARENA: Final = 3
 EVENTS_TOPIC: Final = 0
 
 _log = get_logger(component="worker")
-_Result = TypeVar("_Result")
 
 
 class Delivery(Struct):
@@ -111,6 +109,8 @@ class Worker:
         Told once per batch.
     limits
         Bounds.
+    worker_id
+        Under which its figures are published.
 
     Raises
     ------
@@ -128,6 +128,7 @@ class Worker:
         dead_letters: DeadLetters,
         metrics: Metrics,
         limits: Limits,
+        worker_id: str = "worker",
     ) -> None:
         least = BATCHES_IN_ARENA * limits.batch_events_max
         if limits.arena_rows < least:
@@ -138,8 +139,9 @@ class Worker:
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._limits = limits
+        self._patience = Patience(metrics)
         self._updater = Updater(spec, preparer, bank, Arena(spec, limits.arena_rows), store)
-        self._figures = Figures(store, bank, metrics)
+        self._figures = Figures(store, bank, metrics, worker_id)
         self._queue: deque[Delivery] = deque()
         self._queued_events = 0
         self._arrived = asyncio.Event()
@@ -185,8 +187,8 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled."""
         layout = msgspec.json.encode(self._spec.layout())
-        await self._persist(lambda: self._store.put_spec(self._spec.hash, layout))
-        await self._persist(self._figures.restore)
+        await self._patience.until_done(lambda: self._store.put_spec(self._spec.hash, layout))
+        await self._patience.until_done(self._figures.restore)
         reporting = asyncio.create_task(self._report())
         try:
             await self._loop()
@@ -242,7 +244,7 @@ class Worker:
 
     async def _compute(self, chunks: Sequence[Chunk]) -> Work:
         async def load(pids: Sequence[str]) -> list[bytes | None]:
-            return await self._persist(lambda: self._store.load(pids))
+            return await self._patience.until_done(lambda: self._store.load(pids))
 
         self._last_batch_s = time.monotonic()
         return await self._updater.compute(chunks, load)
@@ -252,9 +254,9 @@ class Worker:
         started = time.perf_counter()
         letters = [DeadLetter(record, reason) for record, reason in rejected_records(work)]
         if letters:
-            await self._persist(lambda: self._dead_letters.send(letters))
+            await self._patience.until_done(lambda: self._dead_letters.send(letters))
         if work.names:
-            await self._persist(lambda: self._store.put_names(work.names))
+            await self._patience.until_done(lambda: self._store.put_names(work.names))
         refused = await self._commit(work.writes)
         work.seconds["write"] = time.perf_counter() - started
         self._observe(work, letters, len(refused))
@@ -264,7 +266,7 @@ class Worker:
         """Write profiles. A repetition of what had arrived is refused, and so reloaded."""
         if not writes:
             return set()
-        answers = await self._persist(lambda: self._store.commit(list(writes.values())))
+        answers = await self._patience.until_done(lambda: self._store.commit(list(writes.values())))
         return {pid for pid, is_written in zip(writes, answers, strict=True) if not is_written}
 
     async def _land(self, flight: _Flight, following: Work | None) -> None:
@@ -288,25 +290,6 @@ class Worker:
             again = await self._compute(chunks)
             refused = await self._commit(again.writes)
             chunks = again.records_of(refused)
-
-    async def _persist(self, action: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Do it until the other side is there: nothing is lost, and the queue bounds the memory."""
-        pause_s = BACKOFF_MIN_S
-        away = False
-        while True:
-            try:
-                result = await action()
-            except (StoreUnavailable, BrokerUnavailable) as fault:
-                if not away:
-                    _log.warning("paused", fault=str(fault), kind=type(fault).__name__)
-                    self._metrics.count_store_pause()
-                    away = True
-            else:
-                if away:
-                    _log.info("resumed")
-                return result
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
 
     def _observe(self, work: Work, letters: list[DeadLetter], n_refused: int) -> None:
         now_s = time.time()

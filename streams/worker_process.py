@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from profiler.errors import ProfilerError
-from streams.child import spawn
+from streams.spawn import spawn
 from streams.scrape import Scrape, parse
 from streams.settings import Settings, variable
 

@@ -61,8 +61,7 @@ class Interest(Struct, frozen=True):
             ("brand", events.brand),
             ("item", events.item),
         ):
-            # An event so late that its weight vanished adds nothing and must evict nothing.
-            counts = np.flatnonzero((token != 0) & (contribution > 0))
+            counts = np.flatnonzero((token != 0) & (events.interest > 0))
             if len(counts):
                 update_top(
                     rows[f"interest.{kind}_id"],
@@ -97,22 +96,24 @@ class Interest(Struct, frozen=True):
             out[:, 2 * DIMENSIONS + 2 * k + 1] = -(shares * logs).sum(axis=1) / np.log(SIZE)
 
     def describe(self, rows: Rows) -> list[Description]:
-        """The heaviest tokens of each kind: ``[hash as 16 hex digits, weight]``."""
+        """The heaviest tokens of each kind, heaviest first: weight by hash as 16 hex digits."""
         lists = [_heaviest(rows, kind) for kind in KINDS]
         return [dict(zip(KINDS, entry, strict=True)) for entry in zip(*lists, strict=True)]
 
 
-def _heaviest(rows: Rows, kind: str) -> list[list[list[str | float]]]:
-    """Per row, its heaviest tokens. Flat lists cut into rows: nested loops cost three times that."""
+def _heaviest(rows: Rows, kind: str) -> list[dict[str, float]]:
+    """Weight by hash of each row's heaviest tokens; cut from flat lists, which is cheapest."""
     as_of = rows["core.as_of"]
     weights = np.ascontiguousarray(rows[f"interest.{kind}_weight"])
     order = np.argsort(-weights, axis=1)[:, :DESCRIBED]
     top = decayed_at(np.take_along_axis(weights, order, axis=1), as_of, MONTH_MS, as_of)
     ids = np.take_along_axis(rows[f"interest.{kind}_id"], order, axis=1)
     digits = ids.astype(">u8").tobytes().hex()
-    pairs: list[list[str | float]] = [
-        [digits[16 * i : 16 * i + 16], weight]
-        for i, weight in enumerate(top.round(3).ravel().tolist())
-    ]
+    tokens = [digits[i : i + 16] for i in range(0, len(digits), 16)]
+    values = top.round(3).ravel().tolist()
+    starts = range(0, len(tokens), DESCRIBED)
     used = np.count_nonzero(ids, axis=1).tolist()
-    return [pairs[DESCRIBED * r : DESCRIBED * r + n] for r, n in enumerate(used)]
+    return [
+        dict(zip(tokens[start : start + n], values[start : start + n], strict=True))
+        for start, n in zip(starts, used, strict=True)
+    ]

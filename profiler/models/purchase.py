@@ -129,20 +129,15 @@ class PurchaseInSession:
 
     def learn(self, labels: Labels) -> None:
         """Score the kept predictions, then learn from them."""
-        names = self.feature_names
-        for x, p, weight, bought in zip(
-            labels.x.tolist(),
-            labels.probability.tolist(),
-            labels.weight.tolist(),
-            labels.bought.tolist(),
-            strict=True,
+        self.figures.update(labels.bought, labels.probability, labels.weight)
+        names, scaler, model = self.feature_names, self.scaler, self.model
+        weights = np.minimum(labels.weight, WEIGHT_MAX).tolist()
+        for x, weight, bought in zip(
+            labels.x.tolist(), weights, labels.bought.tolist(), strict=True
         ):
-            self.figures.update(bought, p, weight)
             features = dict(zip(names, x, strict=True))
-            self.scaler.learn_one(features)
-            self.model.learn_one(
-                self.scaler.transform_one(features), bought, w=min(weight, WEIGHT_MAX)
-            )
+            scaler.learn_one(features)
+            model.learn_one(scaler.transform_one(features), bought, w=weight)
 
     def expire(self, rows: Rows, now_ms: int) -> Labels:
         """Labels of sessions that ended without a purchase before `now_ms`; cleared in the rows."""

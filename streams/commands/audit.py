@@ -27,7 +27,9 @@ Audit a system at rest: what is still on its way would be reported as a differen
 profile differs, or if events were lost or duplicated by the ledger."""
 
 
-@click.command(name="audit", epilog=EPILOG)
+@click.command(
+    name="audit", short_help="Recompute all profiles from the log and compare.", epilog=EPILOG
+)
 @click.option(
     "--file",
     "files",

@@ -31,7 +31,7 @@ reason_option = click.option(
 )
 
 
-@click.group(name="deadletter", no_args_is_help=True)
+@click.group(name="deadletter", short_help="Show or re-submit what could not be applied.")
 def command() -> None:
     """Show or re-submit records that could not be applied."""
 

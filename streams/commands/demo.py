@@ -11,9 +11,8 @@ from typing import Any, Final
 import click
 import msgspec
 
-from profiler.errors import UsageError
 from profiler.sources import SOURCE_NAMES, source_named
-from streams.console import json_option, show_json, tell
+from streams.console import json_option, require_files, show_json, tell
 from streams.demo import DemoOptions, DemoReport, run_demo
 from streams.programme import programme
 from streams.stage import Stage
@@ -28,7 +27,7 @@ Examples:
 Needs the extra `embedded`, and nothing that runs already."""
 
 
-@click.command(name="demo", epilog=EPILOG)
+@click.command(name="demo", short_help="See it all work, on servers of its own.", epilog=EPILOG)
 @click.option("--users", type=click.IntRange(min=1), default=2_000, show_default=True)
 @click.option("--events", type=click.IntRange(min=1), default=60_000, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same gives the same.")
@@ -55,8 +54,8 @@ def command(
 
     Nothing is left behind: all runs in memory, on loopback ports, and is stopped at the end.
     """
-    if file is not None and not file.is_file():
-        raise UsageError(f"no such file: {file}")
+    if file is not None:
+        require_files([file])
     # So that a terminated demo takes the same way out as an interrupted one.
     signal.signal(signal.SIGTERM, _interrupt)
     options = DemoOptions(

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from profiler.sources import SOURCE_NAMES, source_named
-from streams.console import json_option, show_json
+from streams.console import json_option, require_files, show_json
 from streams.replay import ReplayOptions, parse_speed, replay
 from streams.settings import settings_from_process
 
@@ -61,6 +61,7 @@ def command(
     Reads JSON lines, CSV and Parquet, also gzipped. Rows that cannot be read are sent as they are,
     so that they end among the dead letters with their reason.
     """
+    require_files(files)
     options = ReplayOptions(
         speed=parse_speed(speed),
         limit=limit,

@@ -19,7 +19,9 @@ Examples:
   profiler schemas --write schemas                 write all to files"""
 
 
-@click.command(name="schemas", epilog=EPILOG)
+@click.command(
+    name="schemas", short_help="List, print or write the generated contracts.", epilog=EPILOG
+)
 @click.argument("name", required=False)
 @click.option(
     "--write",

@@ -16,7 +16,7 @@ Examples:
   PROFILER_PARTITIONS=12 PROFILER_REPLICATION=3 profiler topics create --json"""
 
 
-@click.group(name="topics", no_args_is_help=True)
+@click.group(name="topics")
 def command() -> None:
     """Create the topics."""
 

@@ -30,7 +30,9 @@ Examples:
 lets it finish its batches, commit and leave the group. All settings are in docs/settings.md."""
 
 
-@click.command(name="worker", epilog=EPILOG)
+@click.command(
+    name="worker", short_help="Consume events and keep profiles up to date.", epilog=EPILOG
+)
 def command() -> int:
     """Consume events and keep profiles up to date, until told to stop.
 

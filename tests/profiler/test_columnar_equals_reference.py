@@ -116,7 +116,7 @@ class Columnar:
             self.states[prepared.pids[place]] = encode_tombstone(int(stored.rev[place]) + 1, ts)
 
 
-def compare_all(columnar: Columnar, records: Sequence[RawRecord]) -> Comparison:
+def recompute(records: Sequence[RawRecord]) -> Reference:
     reference = Reference(
         Pseudonymiser(b"k" * 32).pid,
         clock_skew_max_ms=SKEW_MS,
@@ -125,7 +125,11 @@ def compare_all(columnar: Columnar, records: Sequence[RawRecord]) -> Comparison:
     )
     for r in records:
         reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp)
-    auditor = Auditor(reference.people)
+    return reference
+
+
+def compare_all(columnar: Columnar, records: Sequence[RawRecord]) -> Comparison:
+    auditor = Auditor(recompute(records).people)
     pids = list(columnar.states)
     stored = decode_states([columnar.states[pid] for pid in pids], DEFAULT_SPEC, {})
     for pid, row, erased in zip(pids, stored.rows, stored.erased, strict=True):
@@ -164,7 +168,7 @@ def random_history(seed: int, n: int, *, jumps: bool = False) -> list[RawRecord]
 cuts = st.lists(st.integers(0, 1_000), max_size=8)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(histories(), cuts)
 def test_any_history_in_any_batches_equals_one_event_after_another(
     records: list[RawRecord], places: list[int]
@@ -261,6 +265,23 @@ def test_events_that_crossed_partitions_stay_within_the_bounds(
     comparison = compare_all(columnar, by_partition)
     assert comparison.differences == ()
     assert comparison.unordered > 0
+
+
+@pytest.mark.parametrize("places", [(), (17,), range(60)])
+def test_among_equal_weights_the_same_token_is_evicted(places: Iterable[int]) -> None:
+    # An audit lets tied tokens at the end of a list differ: the rule needs a test of its own.
+    records = records_of(
+        {"type": "click", "ts": START, "user_id": "a", "item_id": f"i{k * 7 % 37}"}
+        for k in range(60)
+    )
+    columnar = Columnar()
+
+    for batch in cut(records, places):
+        columnar.feed(batch)
+
+    stored = decode_states(list(columnar.states.values()), DEFAULT_SPEC, {})
+    (person,) = recompute(records).people.values()
+    assert set(stored.rows["interest.item_id"][0].tolist()) == person.tops["item"].weights.keys()
 
 
 def test_the_reference_defines_every_column_that_is_audited() -> None:

@@ -32,8 +32,8 @@ TEA, MUG, UNNAMED = 2**63 + 5, 17, 99
 SUMMARY = {
     "activity": {"click": 3},
     "interest": {
-        "category": [[f"{TEA:016x}", 4.0], [f"{UNNAMED:016x}", 0.5]],
-        "item": [[f"{MUG:016x}", 2.0]],
+        "category": {f"{TEA:016x}": 4.0, f"{UNNAMED:016x}": 0.5},
+        "item": {f"{MUG:016x}": 2.0},
     },
 }
 

@@ -32,7 +32,7 @@ def full() -> Metrics:
             committed_at_s=1_700_000_000.0,
         )
     )
-    metrics.count_store_pause()
+    metrics.count_pause("store")
     metrics.set_arena_capacity(100)
     metrics.set_partition(0, lag_events=12, watermark_ms=1_500)
     metrics.set_model("purchase", ModelQuality(log_loss=0.3, roc_auc=0.8, calibration_error=0.02))

@@ -162,7 +162,7 @@ def test_a_store_that_cannot_be_read_pauses_the_worker_and_loses_nothing() -> No
 
     run(bench, body)
     assert_same_profiles(store, clicks(60))
-    assert bench.metrics.value("profiler_store_pauses_total") == 1.0
+    assert bench.metrics.value("profiler_pauses_total", waiting_for="store") == 1.0
 
 
 def test_nothing_is_acknowledged_before_its_commit() -> None:

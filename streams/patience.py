@@ -1,0 +1,59 @@
+"""Patience: do something until the other side is there, and say so once.
+
+Nothing is lost meanwhile: whatever waits behind it is held by a bounded queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from profiler.errors import BrokerUnavailable, StoreUnavailable
+from streams.log import get_logger
+from streams.metrics import Metrics
+
+BACKOFF_MIN_S: Final = 0.05
+BACKOFF_MAX_S: Final = 2.0
+
+_log = get_logger(component="worker")
+_Result = TypeVar("_Result")
+
+
+class Patience:
+    """Repeats actions on a store or a broker that is away, with growing pauses.
+
+    Parameters
+    ----------
+    metrics
+        Counts the pauses.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def until_done(self, action: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what `action` gives once the other side is there.
+
+        The action may have taken effect although it failed: it must bear repetition.
+        """
+        pause_s = BACKOFF_MIN_S
+        is_away = False
+        while True:
+            try:
+                result = await action()
+            except (StoreUnavailable, BrokerUnavailable) as fault:
+                if not is_away:
+                    self._say_away(fault)
+                    is_away = True
+            else:
+                if is_away:
+                    _log.info("resumed")
+                return result
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+
+    def _say_away(self, fault: StoreUnavailable | BrokerUnavailable) -> None:
+        side = "store" if isinstance(fault, StoreUnavailable) else "broker"
+        _log.warning("paused", waiting_for=side, fault=str(fault))
+        self._metrics.count_pause(side)
