@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,8 +20,8 @@ import redis
 from msgspec import Struct
 
 from benchmarks.plain_faust import PROGRESS_KEY
+from streams.spawn import HOST, free_port, spawn
 
-HOST: Final = "127.0.0.1"
 KEY: Final = "benchmark-key-of-no-value-at-all-0123456789"
 STOP_TIMEOUT_S: Final = 15.0
 SCRAPE_TIMEOUT_S: Final = 10.0
@@ -82,13 +81,7 @@ class Child:
         self._log = tempfile.TemporaryFile()
         inherited = {name: v for name, v in os.environ.items() if not name.startswith("PROFILER_")}
         self.started_s = time.time()
-        self._process = subprocess.Popen(
-            self._command,
-            env={**inherited, **self._environ},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        self._process = spawn(self._command, self._log, {**inherited, **self._environ})
         return self
 
     def __exit__(
@@ -122,7 +115,7 @@ class WorkerProcess(Child):
     """``profiler worker`` on a topic, from its beginning."""
 
     def __init__(self, servers: Servers, topic_prefix: str, group: str) -> None:
-        self._port = _free_port()
+        self._port = free_port()
         environ = {
             "PROFILER_BROKERS": servers.brokers,
             "PROFILER_STORE_URL": servers.store_url,
@@ -173,12 +166,13 @@ class PlainProcess(Child):
         }
         command = [sys.executable, "-m", "benchmarks.plain_faust", "worker", "-l", "warn"]
         super().__init__("the plain agent", [*command, "--without-web"], environ)
-        self._store = redis.Redis.from_url(servers.store_url)
+        self._store_url = servers.store_url
 
     def progress(self) -> Progress | None:
         """What it wrote to the store; None until it has done something."""
         spent_s = self.cpu_s()
-        found = self._store.get(PROGRESS_KEY)
+        with redis.Redis.from_url(self._store_url) as store:
+            found = store.get(PROGRESS_KEY)
         n_events, at_s = found.split() if isinstance(found, bytes) else (b"0", b"0")
         # What an earlier run left there was written before this one was started.
         if not int(n_events) or float(at_s) < self.started_s:
@@ -191,10 +185,3 @@ def cpu_s(process_id: int) -> float:
     with open(f"/proc/{process_id}/stat") as stat:  # noqa: PTH123  # not a file
         fields = stat.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -89,8 +89,8 @@ def _freshness(pace: Pace, sent: Paced, first: Progress, last: Progress) -> Fres
     seconds = last.at_s - first.at_s
     return Freshness(
         rate=n_events / seconds,
-        p50_ms=1000 * _quantile(edges_s, cumulative, 0.50),
-        p99_ms=1000 * _quantile(edges_s, cumulative, 0.99),
+        p50_ms=1000 * quantile(edges_s, cumulative, 0.50),
+        p99_ms=1000 * quantile(edges_s, cumulative, 0.99),
         share_under_100_ms=cumulative[edges_s.index(0.1)] / cumulative[-1],
         probe_p50_ms=float(np.quantile(probes, 0.50)),
         probe_p99_ms=float(np.quantile(probes, 0.99)),
@@ -111,7 +111,7 @@ def _histogram(first: Progress, last: Progress) -> tuple[list[float], list[float
     return edges_s, [buckets[edge] for edge in edges_s]
 
 
-def _quantile(edges_s: list[float], cumulative: list[float], quantile: float) -> float:
+def quantile(edges_s: list[float], cumulative: list[float], quantile: float) -> float:
     """Linear inside a bucket; the last finite edge above it."""
     rank = quantile * cumulative[-1]
     place = int(np.searchsorted(cumulative, rank))

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
 from benchmarks.consumers import KEY
-from benchmarks.load import Events, Load, partitioner, times_ms
+from benchmarks.load import Load, partitioner, times_ms
 from profiler.privacy.pseudonym import Pseudonymiser
 
 TICK_S: Final = 0.002
@@ -141,7 +141,7 @@ def _probes(pace: Pace, start_ms: int) -> dict[int, tuple[bytes, bytes]]:
 
 
 async def _send(pace: Pace, schedule: list[tuple[int, tuple[bytes, bytes]]]) -> list[float]:
-    """Hand over what is due, every tick; one batch per partition on the wire, the next one grows."""
+    """Hand over what is due; with a batch on the wire, the next of its partition grows."""
     partition = partitioner(pace.n_partitions)
     due: list[list[tuple[int, bytes, bytes]]] = [[] for _ in range(pace.n_partitions)]
     on_wire: list[Any] = [None] * pace.n_partitions
@@ -180,7 +180,8 @@ async def _watch(store_url: str, waiting: list[tuple[int, str]]) -> list[tuple[i
     """Look for each probe from its intended time on, until it is there."""
     store: Any = redis.asyncio.Redis.from_url(store_url)
     found: list[tuple[int, float]] = []
-    position, open_probes = 0, {}
+    open_probes: dict[str, int] = {}
+    position = 0
     while position < len(waiting) or open_probes:
         now_ms = time.time() * 1000
         while position < len(waiting) and waiting[position][0] <= now_ms:

@@ -1,8 +1,8 @@
-"""What the worker is measured against: the same kind of job as Faust's documentation would write it.
+"""What the worker is measured against: this kind of job as Faust's documentation would write it.
 
 One event at a time: decode the JSON, bring nine decayed counts of the user up to date (three event
-types at half-lives of an hour, a day and 30 days, in a plain dict), predict and learn with one River
-model, write the profile with one HSET. No retries, no fence, no top lists, no vector: it does less.
+types at half-lives of an hour, a day and 30 days, in a plain dict), predict and learn with one
+River model, write the profile with one HSET. It does less: no retries, fence, top lists, vector.
 
 ``python -m benchmarks.plain_faust worker`` runs it; brokers, topic, group and store come from the
 ``PLAIN_*`` variables. How far it is goes to the key `PROGRESS_KEY` twice a second.
@@ -39,7 +39,7 @@ events = app.topic(os.environ.get("PLAIN_TOPIC", "profiler.events"), value_seria
 store: Any = redis.asyncio.Redis.from_url(
     os.environ.get("PLAIN_STORE_URL", "redis://127.0.0.1:6379/0")
 )
-model = LogisticRegression()
+model: Any = LogisticRegression()
 profiles: dict[str, dict[str, float]] = {}
 seen_ms: dict[str, int] = {}
 n_events = 0
@@ -76,7 +76,7 @@ async def update(stream: Any) -> None:
         n_events += 1
 
 
-@app.timer(0.5)
+@app.timer(0.5)  # type: ignore[untyped-decorator]  # Faust's timers are untyped
 async def report() -> None:
     """Tell how many events are done, and when."""
     await store.set(PROGRESS_KEY, f"{n_events} {time.time()}")

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from benchmarks.consumers import Consumer, Progress
 
-POLL_S: Final = 0.2
+POLL_S: Final = 0.1
 START_TIMEOUT_S: Final = 60.0
 STALL_TIMEOUT_S: Final = 30.0
 
@@ -58,22 +58,14 @@ class Rate(Struct, frozen=True, kw_only=True):
         return {step: 1e6 * s / self.n_events for step, s in self.step_s.items()}
 
 
-def measure_until(consumer: Consumer, n_warm_up: int, n_events: int) -> Rate:
-    """Measure from `n_warm_up` events to `n_events`, the end of the topic."""
-    first = _reached(consumer, lambda p: p.n_events >= n_warm_up)
-    last = _reached(consumer, lambda p: p.n_events >= n_events)
-    return _rate(consumer, first, last)
+def reached(consumer: Consumer, is_there: Callable[[Progress], bool]) -> Progress:
+    """Look until it is there.
 
-
-def measure_for(consumer: Consumer, n_warm_up: int, window_s: float) -> Rate:
-    """Measure from `n_warm_up` events on, for some time."""
-    first = _reached(consumer, lambda p: p.n_events >= n_warm_up)
-    last = _reached(consumer, lambda p: p.at_s >= first.at_s + window_s)
-    return _rate(consumer, first, last)
-
-
-def _reached(consumer: Consumer, is_there: Callable[[Progress], bool]) -> Progress:
-    """Look until it is there. Raises `TimeoutError` if nothing moves."""
+    Raises
+    ------
+    TimeoutError
+        If nothing moves.
+    """
     n_before, deadline_s = 0, time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         found = consumer.progress()
@@ -86,7 +78,23 @@ def _reached(consumer: Consumer, is_there: Callable[[Progress], bool]) -> Progre
     raise TimeoutError(f"no progress after {n_before:,} events")
 
 
+def measure_until(consumer: Consumer, n_warm_up: int, n_events: int) -> Rate:
+    """Measure from `n_warm_up` events to `n_events`, the end of the topic."""
+    first = reached(consumer, lambda p: p.n_events >= n_warm_up)
+    last = reached(consumer, lambda p: p.n_events >= n_events)
+    return _rate(consumer, first, last)
+
+
+def measure_for(consumer: Consumer, n_warm_up: int, window_s: float) -> Rate:
+    """Measure from `n_warm_up` events on, for some time."""
+    first = reached(consumer, lambda p: p.n_events >= n_warm_up)
+    last = reached(consumer, lambda p: p.at_s >= first.at_s + window_s)
+    return _rate(consumer, first, last)
+
+
 def _rate(consumer: Consumer, first: Progress, last: Progress) -> Rate:
+    if last.n_events == first.n_events:
+        raise RuntimeError("the backlog was done before it could be measured: it is too small")
     prefix, suffix = 'profiler_batch_seconds_sum{step="', '"}'
     return Rate(
         n_events=last.n_events - first.n_events,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
 from aiokafka import ConsumerRecord
 from faust.streams import Stream
@@ -55,6 +55,6 @@ def _delivery(event: EventT[list[ConsumerRecord]]) -> Delivery:
     return Delivery(
         topic=tp.topic,
         partition=tp.partition,
-        records=event.value,
+        records=cast(list[ConsumerRecord], event.value),
         acknowledge=partial(acknowledge, event),
     )

@@ -139,7 +139,7 @@ async def serve(app: BatchApp, stop: asyncio.Event) -> int:
     Returns
     -------
     int
-        Exit code: 0 after a stop that was asked for, 1 after a crash.
+        Exit code: 0 after a stop that was asked for, 1 after a crash or a start that failed.
     """
     start = asyncio.create_task(app.start())
     asked = asyncio.create_task(stop.wait())
@@ -147,7 +147,9 @@ async def serve(app: BatchApp, stop: asyncio.Event) -> int:
     try:
         done, _ = await asyncio.wait({start, asked, crashed}, return_when=asyncio.FIRST_COMPLETED)
         if start in done:
-            start.result()
+            if fault := start.exception():
+                _log.error("not_started", reason=repr(fault))
+                return 1
             _log.info("started", topics=sorted(app.batched_topics))
             await asyncio.wait({asked, crashed}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -23,6 +23,7 @@ from typing import Any
 import faust
 from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import CONSUMER_PARTITIONS_REVOKED
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.transport.drivers.aiokafka import Consumer as AIOKafkaConsumer
@@ -154,7 +155,15 @@ class _Progress:
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):
-    """Faust's thread around aiokafka's consumer, with two options that Faust does not offer."""
+    """Faust's thread around aiokafka's consumer: options that Faust lacks, and exact seeks.
+
+    A fetch may be under way while a rebalance passes and Faust seeks back to what is committed. Was
+    it taken out of aiokafka's buffer before that seek, its records come again; was it after, they
+    never do. So seeks are counted, and a fetch notes the count at the moment it is taken.
+    """
+
+    n_seeks = 0
+    n_seeks_at_fetch = 0
 
     def _create_worker_consumer(self, transport: Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -166,60 +175,75 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
         return consumer
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        found: Mapping[TP, int] = await self.call_thread(self._seek_to_committed)
+        return found
+
+    async def _seek_to_committed(self) -> dict[Any, int | None]:
+        consumer = self._ensure_consumer()
+        committed = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
+        fresh = [tp for tp, offset in committed.items() if not offset]
+        # From here to the first fetch of a new position nothing else runs in this thread, so that
+        # no fetch can lie between two of the seeks.
+        for tp, offset in committed.items():
+            if offset:
+                consumer.seek(tp, offset)
+        self.n_seeks += 1
+        if fresh and self.app.conf.consumer_auto_offset_reset == "earliest":
+            # aiokafka's own `seek_to_committed` leaves these where they are, after records that
+            # were fetched and never delivered.
+            await consumer.seek_to_beginning(*fresh)
+        return committed
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        records = await super()._fetch_records(*args, **kwargs)
+        self.n_seeks_at_fetch = self.n_seeks
+        return records
+
 
 class _BatchConsumer(AIOKafkaConsumer):
     """Faust's consumer, where a message of a batched topic is a whole batch."""
 
     app: BatchApp
+    _thread: _ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._progress: dict[TP, _Progress] = {}
-        # Counts rebalances, as a generation id may come back when a group was empty.
-        self._epoch = 0
-        self._fetch_epoch = 0
         super().__init__(*args, **kwargs)
 
-    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+    def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Fetch once: one message per partition of a batched topic, one per record of others."""
         records_by_partition, active = await self._wait_next_records(timeout)
-        if records_by_partition is None or self.should_stop:
+        n_seeks = self._thread.n_seeks_at_fetch
+        if not records_by_partition:
             return
         if not self.flow_active:
-            # Faust seeks to the committed offsets before it resumes: this comes again.
-            return
-        epoch = self._epoch
-        if self._fetch_epoch != epoch:
-            # A whole rebalance passed while this fetch was under way. It may be from before the
-            # seek or after it: without another one, records could be passed over for ever.
-            await self.perform_seek()
-            return
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does it
         for aiokafka_partition, records in records_by_partition.items():
+            if not self._is_current(n_seeks):
+                return
             tp = TP(*aiokafka_partition)
             if not (active is None or tp in active or tp in self._buffered_partitions):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             for message in self._messages(tp, records):
-                # The flow may have been stopped while the consumer of this generator waited.
-                if not self.flow_active or self._epoch != epoch:
+                # While the reader of this generator waited, much may have happened.
+                if not self._is_current(n_seeks):
                     return
                 if tp.topic in self.app.batched_topics:
                     self._progress.setdefault(tp, _Progress()).outstanding.append(message)
                 yield tp, message
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        self._fetch_epoch = self._epoch
-        return await super()._getmany(active_partitions, timeout)
+    def _is_current(self, n_seeks: int) -> bool:
+        """Whether what was fetched after so many seeks may be delivered; if not, it comes again."""
+        return self.flow_active and not self.should_stop and self._thread.n_seeks == n_seeks
 
     def _messages(self, tp: TP, records: list[Any]) -> Iterable[ConsumerMessage]:
         if tp.topic not in self.app.batched_topics:
             return (self._to_message(tp, record) for record in records)
-        # After a seek, a fetch that was under way may bring records from before it.
-        read_offset = self._read_offset[tp]
-        if read_offset is not None and records and records[0].offset < read_offset:
-            records = [record for record in records if record.offset >= read_offset]
         return [self._to_batch(tp, records)] if records else []
 
     def _to_batch(self, tp: TP, records: list[Any]) -> ConsumerMessage:
@@ -263,7 +287,10 @@ class _BatchConsumer(AIOKafkaConsumer):
 
     async def drain(self) -> None:
         """Stop the flow, let the app finish and acknowledge, commit; bounded in time."""
-        partitions = self.assignment()
+        try:
+            partitions = self.assignment()
+        except ConsumerNotStarted:
+            return
         if not partitions:
             return
         self.stop_flow()
@@ -294,7 +321,6 @@ class _BatchConsumer(AIOKafkaConsumer):
     @Service.transitions_to(CONSUMER_PARTITIONS_REVOKED)
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish, commit, hand over to Faust, forget; Faust itself would forget first."""
-        self._epoch += 1
         if revoked and not self.app.should_stop:
             await self.drain()
         self._active_partitions.difference_update(revoked)

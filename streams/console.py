@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 
 import click
 import msgspec
@@ -30,3 +32,12 @@ def require_files(paths: Iterable[Path]) -> None:
     """Refuse files that are not there, before anything is connected or started."""
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise UsageError(f"no such file: {', '.join(missing)}")
+
+
+def end_on_sigterm() -> None:
+    """Let a terminated command take the same way out as an interrupted one."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -148,7 +148,7 @@ class _Play:
         self.watch = watch
         self._stage = stage
         self._tell = tell
-        self._n_sent = 0
+        self.n_sent = 0
 
     def work_off(self, records: Sequence[Converted]) -> float:
         """Send a backlog, start the worker, and give the rate at which it works it off."""
@@ -172,7 +172,7 @@ class _Play:
         pace = Speed(events_per_s=LIVE_EVENTS_PER_S)
         self._send("live", paced(records, pace), len(records))
         seconds = time.monotonic() - started_s
-        with _bar("last events", self._n_sent - self.scrape.n_records) as bar:
+        with _bar("last events", self.n_sent - self.scrape.n_records) as bar:
             self._until_done(bar)
         return len(records) / seconds
 
@@ -187,7 +187,7 @@ class _Play:
                 if time.monotonic() - looked_s > LOOK_INTERVAL_S:
                     self.watch.look()
                     looked_s = time.monotonic()
-        self._n_sent += producer.n_acknowledged
+        self.n_sent += producer.n_acknowledged
 
     def _until_done(self, bar: tqdm[NoReturn]) -> None:
         """Watch until everything sent is worked on."""
@@ -199,12 +199,10 @@ class _Play:
             if self.scrape.n_records != n_seen:
                 moved_s, n_seen = time.monotonic(), self.scrape.n_records
                 bar.update(n_seen - n_at_start - bar.n)
-            if n_seen >= self._n_sent:
+            if n_seen >= self.n_sent:
                 return
             if time.monotonic() - moved_s > STALL_S:
-                raise ProfilerError(
-                    f"the worker is stuck at {n_seen:,} of {self._n_sent:,} records"
-                )
+                raise ProfilerError(f"the worker is stuck at {n_seen:,} of {self.n_sent:,} records")
             time.sleep(POLL_INTERVAL_S)
 
 
@@ -244,7 +242,7 @@ def _report(
 ) -> DemoReport:
     end = play.scrape
     return DemoReport(
-        events=end.n_records,
+        events=play.n_sent,
         profiles=found.profiles,
         events_per_s=events_per_s,
         live_events_per_s=live_events_per_s,

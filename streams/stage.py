@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from streams.spawn import free_port
 from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.settings import Secret, Settings
+from streams.spawn import free_port
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess, environment_of
 

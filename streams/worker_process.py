@@ -5,15 +5,14 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
 from profiler.errors import ProfilerError
-from streams.spawn import spawn
 from streams.scrape import Scrape, parse
 from streams.settings import Settings, variable
+from streams.spawn import spawn
 
 READY_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 12.0
@@ -48,7 +47,9 @@ class WorkerProcess:
         assert self._process is None, "it runs already"
         command = [sys.executable, "-m", "streams.cli", "worker"]
         with self.log.open("ab") as log:
-            self._process = spawn(command, log, environment_of(self._settings))
+            # What it leaves in its temporary directory, when killed, goes with its log.
+            places = {"TMPDIR": str(self.log.parent)}
+            self._process = spawn(command, log, environment_of(self._settings) | places)
 
     def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Return once it has partitions and the store answers.
@@ -135,4 +136,4 @@ def environment_of(settings: Settings) -> dict[str, str]:
     named.pop(variable("pseudonym_key_file"), None)
     named[variable("pseudonym_key")] = settings.pseudonym_key.reveal()
     named[variable("store_url")] = settings.store_url
-    return {**named, "TMPDIR": tempfile.gettempdir()}
+    return named

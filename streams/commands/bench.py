@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
@@ -38,8 +36,6 @@ def command(events: int | None, runs: int | None, quick: bool, as_json: bool) ->
         end_to_end.QUICK if quick else end_to_end.Plan(),
         **{name: value for name, value in given.items() if value is not None},
     )
-    # So that the child processes are ended too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = end_to_end.run(plan, tell)
     if as_json:
         show_json(msgspec.to_builtins(report))

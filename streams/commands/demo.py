@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import click
 import msgspec
 
 from profiler.sources import SOURCE_NAMES, source_named
-from streams.console import json_option, require_files, show_json, tell
+from streams.console import end_on_sigterm, json_option, require_files, show_json, tell
 from streams.demo import DemoOptions, DemoReport, run_demo
 from streams.programme import programme
 from streams.stage import Stage
@@ -56,8 +55,7 @@ def command(
     """
     if file is not None:
         require_files([file])
-    # So that a terminated demo takes the same way out as an interrupted one.
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_on_sigterm()
     options = DemoOptions(
         users=users, events=events, seed=seed, file=file, source=source_named(source)
     )
@@ -96,7 +94,3 @@ def _as_dict(report: DemoReport) -> dict[str, Any]:
     found["audit"] = msgspec.to_builtins(report.audit)
     found["shown"] = {subject: profile.summary for subject, profile in report.shown.items()}
     return found
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from profiler.sources import SOURCE_NAMES, source_named
-from streams.console import json_option, require_files, show_json
+from streams.console import end_on_sigterm, json_option, require_files, show_json
 from streams.replay import ReplayOptions, parse_speed, replay
 from streams.settings import settings_from_process
 
@@ -62,6 +62,7 @@ def command(
     so that they end among the dead letters with their reason.
     """
     require_files(files)
+    end_on_sigterm()
     options = ReplayOptions(
         speed=parse_speed(speed),
         limit=limit,

@@ -10,7 +10,7 @@ import click
 from tqdm import tqdm
 
 from profiler.sources import Converted
-from streams.console import json_option, show_json
+from streams.console import end_on_sigterm, json_option, show_json
 from streams.producer import EventProducer
 from streams.replay import Speed, paced
 from streams.settings import settings_from_process
@@ -41,6 +41,7 @@ rate makes it, until it has caught up with the present."""
 def command(rate: float, users: int, events: int | None, seed: int, as_json: bool) -> None:
     """Send the events of a simulated shop, at a steady rate."""
     settings = settings_from_process()
+    end_on_sigterm()
     now_ms = time.time_ns() // 1_000_000
     records: Iterable[Converted] = (
         without_end(now_ms, users=users, seed=seed)

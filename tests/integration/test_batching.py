@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -276,9 +277,8 @@ async def running(
     extend: Callable[[BatchApp], None] = lambda app: None,
 ) -> AsyncIterator[BatchApp]:
     """An app that has started; stopped in good order at the end."""
-    # The pages have one port each; two apps of a test must not meet.
-    port = settings.web_port + len(str(directory)) % 2 + (1 if directory.name == "2" else 0)
-    settings = msgspec.structs.replace(settings, web_port=port)
+    # Two apps of a test must not meet at one port.
+    settings = msgspec.structs.replace(settings, web_port=free_port())
     directory.mkdir(parents=True, exist_ok=True)
     app = create_app(settings, worker, Metrics(), directory / "faust", topics)
     extend(app)
@@ -291,6 +291,14 @@ async def running(
         stop.set()
         code = await serving
     assert code == 0
+
+
+def free_port() -> int:
+    """A port for the pages of one app."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def produce(

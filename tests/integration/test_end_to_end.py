@@ -36,6 +36,8 @@ pytestmark = pytest.mark.integration
 
 DAY_MS = 86_400_000
 WAIT_S = 30.0
+N_REPLAYED = 15_000
+REPLAYED_PER_S = 3_000
 DATA = Path(os.environ.get("PROFILER_DATA_DIR", Path(__file__).parents[3] / "shared/data"))
 
 
@@ -91,19 +93,12 @@ def test_every_broken_record_is_kept_with_its_reason_and_the_others_are_applied(
 def test_a_worker_that_is_killed_in_the_middle_of_a_replay_loses_and_repeats_nothing(
     settings: Settings, worker: WorkerProcess, tmp_path: Path
 ) -> None:
-    events, ledger = tmp_path / "events.jsonl", tmp_path / "ledger.jsonl"
-    params = SimulationParams(start_ms=now_ms() - 5 * DAY_MS, span_ms=5 * DAY_MS, broken=0.0)
-    lines = [record.value for record in simulate(params, seed=4)]
-    events.write_bytes(b"\n".join(lines) + b"\n")
-    options = ReplayOptions(speed=Speed(events_per_s=3_000), ledger=ledger, progress=False)
+    ledger = tmp_path / "ledger.jsonl"
     worker.start()
     worker.wait_until_ready()
 
-    replaying = threading.Thread(
-        target=replay, args=([events], source_named("native"), settings, options)
-    )
-    replaying.start()
-    until(lambda: worker.scrape().n_records > len(lines) // 5)
+    replaying = start_replay(settings, tmp_path, ledger)
+    until(lambda: worker.scrape().n_records > N_REPLAYED // 5)
     worker.kill()
     n_at_kill = len(asyncio.run(states(settings)))
     worker.start()
@@ -155,25 +150,25 @@ def test_the_erased_stay_erased(settings: Settings, worker: WorkerProcess) -> No
 def test_a_store_that_goes_and_comes_back_costs_time_and_nothing_else(
     settings: Settings, tmp_path: Path
 ) -> None:
-    params = SimulationParams(start_ms=now_ms() - 5 * DAY_MS, span_ms=5 * DAY_MS, users=200)
-    values = [record.value for record in simulate(params, seed=5)]
+    ledger = tmp_path / "ledger.jsonl"
     with EmbeddedStore(appendonly=True, directory=tmp_path / "store") as store:
         settings = msgspec.structs.replace(settings, store_url=store.url, store_timeout_s=1.0)
         create_topics(settings)
         worker = WorkerProcess(settings, tmp_path / "worker.log")
         try:
             worker.start()
-            send(settings, values[: len(values) // 2])
-            until(lambda: "batch" in messages(worker))
+            worker.wait_until_ready()
+            replaying = start_replay(settings, tmp_path, ledger)
+            until(lambda: worker.scrape().n_records > N_REPLAYED // 5)
             store.stop()
-            send(settings, values[len(values) // 2 :])
             until(lambda: "paused" in messages(worker))
+            replaying.join()
             store.start()
-            report = audited(settings)
+            report = audited(settings, ledger)
         finally:
             worker.kill()
 
-    assert report.mismatched == 0
+    assert (report.mismatched, report.lost, report.duplicated) == (0, 0, 0)
     said = Counter(messages(worker))
     assert (said["paused"], said["resumed"]) == (1, 1)
 
@@ -193,10 +188,8 @@ def test_a_public_data_set_goes_the_whole_way_by_the_command_line(
     ledger = str(tmp_path / "ledger.jsonl")
     worker.start()
 
-    replayed = main(
-        ["replay", str(file), "--source", "taobao", "--json"]
-        + ["--limit", "20000", "--ledger", ledger]
-    )
+    options = ["--source", "taobao", "--limit", "20000", "--ledger", ledger, "--json"]
+    replayed = main(["replay", str(file), *options])
     sent = json.loads(capsys.readouterr().out)
     code = main(["audit", "--wait", "30", "--ledger", ledger, "--json"])
     found = json.loads(capsys.readouterr().out)
@@ -217,6 +210,22 @@ def until(is_so: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     while not is_so():
         assert time.monotonic() < deadline_s, "it did not happen in time"
         time.sleep(0.01)
+
+
+def start_replay(settings: Settings, directory: Path, ledger: Path) -> threading.Thread:
+    """Replay a file for a few seconds, in a thread."""
+    file = directory / "events.jsonl"
+    params = SimulationParams(start_ms=now_ms() - 5 * DAY_MS, span_ms=5 * DAY_MS, users=1_000)
+    values = [r.value for r in simulate(params, seed=4) if r.fault in (None, DUPLICATE, LATE)]
+    file.write_bytes(b"\n".join(values) + b"\n")
+    options = ReplayOptions(
+        speed=Speed(events_per_s=REPLAYED_PER_S), limit=N_REPLAYED, ledger=ledger, progress=False
+    )
+    thread = threading.Thread(
+        target=replay, args=([file], source_named("native"), settings, options)
+    )
+    thread.start()
+    return thread
 
 
 def send(settings: Settings, values: list[bytes]) -> None:

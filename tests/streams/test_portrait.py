@@ -1,0 +1,101 @@
+"""A profile as people read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from profiler.batch import Chunk, Preparer, RawRecord, Screen
+from profiler.models.bank import ModelBank
+from profiler.pipeline import process
+from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.spec import DEFAULT_SPEC
+from profiler.state import decode_states
+from profiler.tokens import hash_text
+from streams.portrait import portrait, slices
+from streams.reader import Layout, Profile
+
+SATURDAY_MS = 1_700_338_500_000  # 2023-11-18 20:15 UTC
+DAY_MS = 86_400_000
+
+
+def profile_of(events: list[dict[str, Any]]) -> Profile:
+    """What a reader gets after these events of one person."""
+    values = [msgspec.json.encode({"user_id": "alice", **event}) for event in events]
+    records = [RawRecord("t", 0, k, None, None, value) for k, value in enumerate(values)]
+    prepared = Preparer(Pseudonymiser(b"k" * 32), Screen()).prepare([Chunk(0, 0, records)])
+    stored = decode_states([None], DEFAULT_SPEC, {})
+    done = process(DEFAULT_SPEC, prepared, stored, ModelBank(DEFAULT_SPEC))
+    names = ("teapots", "lamps")
+    return Profile(
+        pid=prepared.pids[0],
+        as_of_ms=int(done.rows["core.as_of"][0]),
+        rev=1,
+        spec=DEFAULT_SPEC.hash,
+        vector=np.asarray(done.vectors[0]),
+        summary=msgspec.json.decode(done.summaries[0]),
+        layout=msgspec.convert(DEFAULT_SPEC.layout(), Layout),
+        names={"category": {f"{hash_text(f'category{chr(0)}{n}'):016x}": n for n in names}},
+    )
+
+
+@pytest.fixture(scope="module")
+def shopper() -> Profile:
+    clicks = [
+        {"type": "click", "ts": SATURDAY_MS - k * 7 * DAY_MS, "category": "teapots"}
+        for k in range(3)
+    ]
+    bought = {"type": "purchase", "ts": SATURDAY_MS, "category": "lamps", "price": 12.5}
+    return profile_of([*clicks, bought, {**bought, "type": "refund"}])
+
+
+def line(profile: Profile, label: str, now_ms: int = SATURDAY_MS) -> str:
+    return next(x for x in portrait(profile, now_ms) if x.startswith(label))
+
+
+def test_interests_are_named_heaviest_first(shopper: Profile) -> None:
+    assert line(shopper, "interests").split() == [
+        *("interests", "category", "lamps", "5.00", "teapots", "2.57")
+    ]
+
+
+def test_habits_are_told_in_words(shopper: Profile) -> None:
+    assert "around 20:15 UTC (sharpness 1.00), Saturdays" in line(shopper, "rhythm")
+
+
+def test_money_is_what_was_spent_and_refunded(shopper: Profile) -> None:
+    assert "spent 12.50, refunded 12.50 (100 %), last purchase just then" in line(shopper, "value")
+
+
+def test_counts_are_by_type(shopper: Profile) -> None:
+    assert line(shopper, "events") == "events     click 3  purchase 1  refund 1"
+
+
+def test_a_fresh_profile_tells_its_age(shopper: Profile) -> None:
+    told = line(shopper, "as of", SATURDAY_MS + 4_200)
+
+    assert told == "as of      2023-11-18 20:15:00 UTC, 4.2 s ago"
+
+
+def test_a_historic_profile_says_that_all_is_as_of_then(shopper: Profile) -> None:
+    told = line(shopper, "as of", SATURDAY_MS + 400 * DAY_MS)
+
+    assert told.endswith(", 400 d ago: the latest event; all below is as of then")
+
+
+def test_somebody_who_only_looked_has_bought_nothing() -> None:
+    looked = profile_of([{"type": "browse", "ts": SATURDAY_MS}])
+
+    assert line(looked, "value") == "value      nothing bought yet"
+    assert line(looked, "interests") == "interests  none yet"
+
+
+def test_the_vector_is_shown_whole_and_by_name(shopper: Profile) -> None:
+    lines = slices(shopper)
+
+    numbers = [word for x in lines for word in x[16:].split()]
+    assert len(numbers) == DEFAULT_SPEC.dims
+    assert {x[:16].strip() for x in lines} - {""} == {part.name for part in DEFAULT_SPEC.slices}
