@@ -1,25 +1,18 @@
-"""A server that runs as our child process, and never outlives us.
-
-A child must go with its parent, also after ``kill -9``: it asks the kernel to be killed when its
-parent dies. ``preexec_fn`` would be the usual place for that, but it is unsafe in a process with
-threads, so a few lines of Python ask and then turn into the server by ``exec``. The kernel watches
-the *thread* that started the child: start servers from a thread that lives as long as they should.
-"""
+"""A server that runs as our child process, on a loopback port, and never outlives us."""
 
 from __future__ import annotations
 
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from typing import IO, Final
+from collections.abc import Callable
+from typing import Final
 
 from profiler.errors import UsageError
+from streams.spawn import HOST, free_port, spawn
 
-HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 4.0
 PROBE_INTERVAL_S: Final = 0.01
@@ -81,7 +74,7 @@ class ChildServer:
             self._start_on(self._port)
             return
         for attempt in range(PORT_ATTEMPTS):
-            port = _free_port()
+            port = free_port()
             try:
                 self._start_on(port)
             except UsageError:
@@ -115,7 +108,7 @@ class ChildServer:
         if not _is_free(port):
             raise UsageError(f"the embedded {self._name} cannot have port {port}: it is in use")
         with tempfile.TemporaryFile() as log:
-            self._process = _spawn(self._command(port), log)
+            self._process = spawn(self._command(port), log)
             deadline_s = time.monotonic() + START_TIMEOUT_S
             while self._process.poll() is None and time.monotonic() < deadline_s:
                 if self._answers(port):
@@ -131,29 +124,6 @@ class ChildServer:
         raise UsageError(f"the embedded {self._name} on port {port} {what}; it said: {said}")
 
 
-# Runs in a bare interpreter: asks to be killed with the parent (prctl 1, signal 9), makes sure that
-# the parent has not gone in the meantime, and becomes the server.
-_LAUNCHER: Final = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def _spawn(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
-    # A session of its own: Ctrl-C in the terminal is for us, and we end the server in our order.
-    return subprocess.Popen(  # noqa: S603  # a command of ours, no shell
-        [*launch, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         # As servers bind: connections of a predecessor that linger in TIME_WAIT do not count.
@@ -163,10 +133,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

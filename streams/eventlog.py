@@ -18,6 +18,7 @@ from profiler.errors import BrokerUnavailable, UsageError
 from streams.settings import Settings
 
 BOOTSTRAP_TIMEOUT_MS: Final = 5_000
+FETCH_MAX_WAIT_MS: Final = 20
 POLL_TIMEOUT_MS: Final = 200
 POLL_RECORDS_MAX: Final = 10_000
 STALL_TIMEOUT_S: Final = 30.0
@@ -140,6 +141,7 @@ def _consumer(settings: Settings) -> Iterator[Any]:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             check_crcs=False,  # in Python it costs more than all else; contents are compared anyway
         )
         try:

@@ -23,6 +23,7 @@ from streams.topics import BOOTSTRAP_TIMEOUT_MS, DEAD_LETTER_BYTES_MAX
 
 POLL_MS: Final = 200
 SILENCE_S: Final = 10.0
+FETCH_MAX_WAIT_MS: Final = 20
 POLL_RECORDS_MAX: Final = 500
 
 
@@ -182,6 +183,7 @@ def _consumer(
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=POLL_RECORDS_MAX,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         )
         with closing(consumer):
             numbers = consumer.partitions_for_topic(topic)

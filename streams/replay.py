@@ -132,6 +132,7 @@ def replay(
     BrokerUnavailable
         If no broker answers, the topic is missing, or a record was not acknowledged.
     """
+    records = load(paths, source, options)
     ledger = Ledger(passes_screen(settings)) if options.ledger is not None else None
     n_bytes = 0
     started_s = time.monotonic()
@@ -140,7 +141,7 @@ def replay(
     )
     try:
         with producer, _bar(options) as bar:
-            for number, record in enumerate(paced(load(paths, source, options), options.speed), 1):
+            for number, record in enumerate(paced(records, options.speed), 1):
                 producer.send_raw(record.key, record.value)
                 n_bytes += len(record.value)
                 if number % PROGRESS_RECORDS == 0:
