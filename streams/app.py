@@ -33,6 +33,7 @@ HEARTBEATS_PER_SESSION: Final = 5
 REBALANCE_TIMEOUT_S: Final = 30.0
 MAX_POLL_INTERVAL_S: Final = 86_400.0
 RETRY_INTERVAL_S: Final = 1.0
+LAG_INTERVAL_S: Final = 1.0
 
 _log = get_logger(component="app")
 
@@ -71,6 +72,12 @@ def create_app(
     names = [settings.topic(name) for name in topics]
     deliver_to(worker, app, app.batched_topic(*names, n_batches_max=n_batches_max))
     _add_pages(app, worker, metrics)
+
+    async def observe_lag() -> None:
+        for tp, lag_events in app.lags().items():
+            metrics.set_partition(tp.partition, lag_events=lag_events)
+
+    app.timer(LAG_INTERVAL_S)(observe_lag)
 
     async def work() -> None:
         await worker.run()

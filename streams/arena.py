@@ -47,12 +47,15 @@ class Arena:
     def __len__(self) -> int:
         return len(self._slot)
 
-    def missing(self, pids: Sequence[str]) -> list[str]:
-        """Those of these people whose rows must be loaded; the others are safe from eviction."""
+    def begin(self, pids: Sequence[str]) -> None:
+        """Begin a batch: the rows of these people, where they are here, are not evicted for it."""
         self._tick += 1
         slot = self._slot
-        found = [slot[pid] for pid in pids if pid in slot]
-        self._used[found] = self._tick
+        self._used[[slot[pid] for pid in pids if pid in slot]] = self._tick
+
+    def missing(self, pids: Sequence[str]) -> list[str]:
+        """Those of these people whose rows must be loaded."""
+        slot = self._slot
         return [pid for pid in pids if pid not in slot]
 
     def put(self, pids: Sequence[str], stored: Stored) -> None:

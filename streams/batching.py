@@ -120,6 +120,11 @@ class BatchApp(faust.App):
             return frozenset()
         return frozenset(self._assignment)
 
+    def lags(self) -> dict[TP, int]:
+        """Records of each batched partition that are not acknowledged, as of the last fetch."""
+        consumer = self._consumer
+        return consumer.lags() if isinstance(consumer, _BatchConsumer) else {}
+
     def _new_transport(self) -> Transport:
         return _BatchTransport(self.conf.broker_consumer, self)
 
@@ -284,6 +289,17 @@ class _BatchConsumer(AIOKafkaConsumer):
                 if progress := self._progress.get(tp):
                     progress.committed = offset
         return did_commit
+
+    def lags(self) -> dict[TP, int]:
+        """See `BatchApp.lags`."""
+        found = {}
+        for tp, progress in self._progress.items():
+            batches: Iterable[Any] = (m.value for m in progress.outstanding if not m.acked)
+            left = next(iter(batches), None)
+            highwater = self.highwater(tp)
+            if highwater is not None:
+                found[tp] = highwater - left[0].offset if left else 0
+        return found
 
     async def drain(self) -> None:
         """Stop the flow, let the app finish and acknowledge, commit; bounded in time."""

@@ -111,8 +111,9 @@ class Updater:
         prepared = self._preparer.prepare(chunks)
         names = self._preparer.contents.take_new_names()
         lap("decode")
-        missing = self.arena.missing(prepared.pids)
-        if missing:
+        self.arena.begin(prepared.pids)
+        # Asked again after each load: rows of a revoked partition may have been dropped meanwhile.
+        while missing := self.arena.missing(prepared.pids):
             await self._bring(missing, load)
         slots = self.arena.slots(prepared.pids)
         stored = self.arena.gather(slots)

@@ -149,7 +149,6 @@ class Worker:
         self._has_room.set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._codes: set[int] = set()
         self._last_batch_s = time.monotonic()
         metrics.set_arena_capacity(limits.arena_rows)
 
@@ -169,16 +168,19 @@ class Worker:
 
     async def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
         """Expect deliveries of these partitions."""
-        self._codes = {partition_code(EVENTS_TOPIC, p) for _, p in partitions}
         _log.info("assigned", partitions=sorted(p for _, p in partitions))
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:
         """Finish what is in flight, then forget the people of these partitions."""
-        await self.drain()
-        codes = {partition_code(EVENTS_TOPIC, p) for _, p in partitions}
-        self._codes -= codes
-        self._updater.forget(codes)
-        _log.info("revoked", partitions=sorted(p for _, p in partitions))
+        numbers = sorted(p for _, p in partitions)
+        try:
+            await self.drain()
+        finally:
+            # Also when it is cut short: another worker may write these rows from now on.
+            self._updater.forget({partition_code(EVENTS_TOPIC, p) for p in numbers})
+            for number in numbers:
+                self._metrics.forget_partition(number)
+            _log.info("revoked", partitions=numbers)
 
     async def ping(self) -> None:
         """Ask the store for an answer."""

@@ -221,6 +221,25 @@ def test_a_late_acknowledgement_of_an_assignment_that_is_gone_commits_nothing(
     assert sum(after.values()) == 100
 
 
+def test_seeking_back_where_nothing_is_committed_starts_from_the_beginning(
+    topics: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "DRAIN_TIMEOUT_S", 0.1)
+
+    async def scenario() -> list[Place]:
+        worker = RecordingWorker(acknowledges=False)
+        async with running(topics, worker, tmp_path) as app:
+            await produce(topics, "events", 100)
+            await until(lambda: worker.n_records() == 100)
+            await app.consumer.perform_seek()
+            await until(lambda: worker.n_records() == 200)
+        return worker.places()
+
+    places = asyncio.run(scenario())
+
+    assert sorted(places[:100]) == sorted(places[100:])
+
+
 def test_other_topics_of_the_app_stay_record_by_record(topics: Settings, tmp_path: Path) -> None:
     async def scenario() -> tuple[int, list[bytes], dict[int, int]]:
         worker = RecordingWorker()
