@@ -8,7 +8,9 @@ and no rounding depends on how the stream was cut into batches. `docs/facets.md`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -25,7 +27,7 @@ Hashes = NDArray[np.uint64]
 Rows = NDArray[np.void]
 
 
-@dataclass(slots=True)
+@dataclass
 class EventColumns:
     """Applied events of one batch, sorted by row and, within a row, in arrival order.
 
@@ -79,10 +81,12 @@ class EventColumns:
         """Number of rows, R."""
         return len(self.starts)
 
+    @cached_property
     def counts(self) -> NDArray[np.intp]:
         """(R,) number of events of each row."""
         return np.diff(self.starts, append=len(self.row))
 
+    @cached_property
     def rank(self) -> NDArray[np.intp]:
         """(N,) place of each event within its row, from 0."""
         return np.arange(len(self.row)) - self.starts[self.row]
@@ -99,6 +103,7 @@ class EventColumns:
         """(R,) sums of (N,) values over each row's events."""
         return np.asarray(np.bincount(self.row, values, self.n_rows), dtype=np.float64)
 
+    @cached_property
     def last_seen(self) -> tuple[Ints, Ints]:
         """(N,) greatest event time of the row before each event (0: none), and including it."""
         including = segmented_max(np.maximum(self.ts, self.as_of_before[self.row]), self.row)
@@ -137,26 +142,28 @@ def landmark_weight(ts: Ints, landmarks: Ints, half_life_ms: int) -> Floats:
     return np.asarray(np.ldexp(np.exp2(fraction), np.maximum(whole, -2_000).astype(np.int32)))
 
 
-def move_landmark(
-    stored: NDArray[np.floating], before: Ints, after: Ints, half_life_ms: int
+def move_landmarks(
+    stored: Sequence[NDArray[np.floating]], before: Ints, after: Ints, half_life_ms: int
 ) -> None:
     """Rescale stored sums in place for rows whose `as_of` went from `before` to `after`.
 
     Parameters
     ----------
     stored
-        (R, ...) decayed sums.
+        Arrays (R, ...) of sums that decay with this half-life.
     before, after
         (R,) ms; ``after >= before``.
     """
     span = LANDMARK_HALF_LIVES * half_life_ms
     steps = after // span - before // span
     moved = np.flatnonzero(steps)
-    if len(moved):
-        # Sixteen steps take any float64 to zero; the bound keeps the exponent within an int32.
-        exponent = -LANDMARK_HALF_LIVES * np.minimum(steps[moved], 64)
-        shape = (len(moved),) + (1,) * (stored.ndim - 1)
-        stored[moved] = np.ldexp(stored[moved], exponent.astype(np.int32).reshape(shape))
+    if not len(moved):
+        return
+    # Some thirty steps take any float64 to zero; the bound keeps the exponent within an int32.
+    exponent = (-LANDMARK_HALF_LIVES * np.minimum(steps[moved], 64)).astype(np.int32)
+    for sums in stored:
+        shape = (len(moved),) + (1,) * (sums.ndim - 1)
+        sums[moved] = np.ldexp(sums[moved], exponent.reshape(shape))
 
 
 def decayed_at(
@@ -226,7 +233,7 @@ def prefix_decayed(
     -------
     (N, K) values; late events see what was known when they arrived, at the greatest time so far.
     """
-    previous, latest = events.last_seen()
+    previous, latest = events.last_seen
     half_lives = np.array(half_lives_ms, dtype=np.float64)
     start_values = np.empty(stored.shape)
     for k, half_life_ms in enumerate(half_lives_ms):
@@ -239,7 +246,7 @@ def prefix_decayed(
     value[events.starts] += at_start
     chain = factor.copy()
     chain[events.starts] = 0.0
-    rank = events.rank()
+    rank = events.rank
     distance, reached = 1, np.flatnonzero(rank >= 1)
     while len(reached):
         value[reached] += chain[reached] * value[reached - distance]

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.columns import EventColumns, Floats, Ints, Rows, move_landmark
+from profiler.columns import EventColumns, Floats, Ints, Rows, move_landmarks
 from profiler.facets import FACETS
 from profiler.facets.contract import Column, Description, Facet, Slice
 
@@ -54,7 +54,10 @@ class Spec:
         if self.dtype.itemsize > ROW_BYTES_MAX:
             raise ValueError(f"a row may have {ROW_BYTES_MAX} bytes, not {self.dtype.itemsize}")
         self.hash = hashlib.sha256(msgspec.json.encode(self._layout())).hexdigest()[:16]
-        self._decayed = tuple(c for c in self.columns if c.half_life_ms is not None)
+        self._decayed: dict[int, list[str]] = {}
+        for column in self.columns:
+            if column.half_life_ms is not None:
+                self._decayed.setdefault(column.half_life_ms, []).append(column.name)
         self._places = self._facet_places()
 
     def layout(self) -> dict[str, Any]:
@@ -78,9 +81,8 @@ class Spec:
     def advance(self, rows: Rows, as_of: Ints) -> None:
         """Set `core.as_of`, and move the landmarks of all decayed sums along, in place."""
         before = rows["core.as_of"].copy()
-        for column in self._decayed:
-            assert column.half_life_ms is not None
-            move_landmark(rows[column.name], before, as_of, column.half_life_ms)
+        for half_life_ms, names in self._decayed.items():
+            move_landmarks([rows[name] for name in names], before, as_of, half_life_ms)
         rows["core.as_of"] = as_of
 
     def project(self, rows: Rows) -> NDArray[np.float32]:

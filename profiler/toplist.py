@@ -44,7 +44,9 @@ def update_top(
         new = np.flatnonzero(is_new)
         evicts = _fill_free_places(ids, row[new], token[new], place, new)
         if len(evicts):
-            loops = np.isin(row, evicts)
+            evicting = np.zeros(len(ids), dtype=bool)
+            evicting[evicts] = True
+            loops = evicting[row]
             _loop(ids, weights, row[loops], token[loops], contribution[loops])
             row, place, contribution = row[~loops], place[~loops], contribution[~loops]
     # In one dimension `add.at` takes its fast path; fields of structured rows are strided.

@@ -36,10 +36,10 @@ class Core(Struct, frozen=True):
             rows["core.recent"],
             rows["core.n_accepted"],
             events.row,
-            events.rank(),
+            events.rank,
             events.id_hash,
         )
-        rows["core.n_accepted"] += events.counts().astype(np.uint64)
+        rows["core.n_accepted"] += events.counts.astype(np.uint64)
         first = np.minimum.reduceat(events.ts, events.starts)
         known = rows["core.first_ts"]
         rows["core.first_ts"] = np.where(known == 0, first, np.minimum(known, first))

@@ -34,11 +34,11 @@ class Sessions(Struct, frozen=True):
 
     def features(self, rows: Rows, events: EventColumns) -> Floats:
         """log1p of depth, age in s, gap in s and number of sessions, before each event."""
-        before, _ = events.last_seen()
+        before, _ = events.last_seen
         opens = session_opens(events)
         first = _latest_opening(opens, events)
         started = np.where(first >= 0, events.ts[first], rows["sessions.started"][events.row])
-        rank = events.rank()
+        rank = events.rank
         depth = np.where(
             first >= 0,
             np.arange(len(events)) - first,
@@ -51,7 +51,7 @@ class Sessions(Struct, frozen=True):
 
     def update(self, rows: Rows, events: EventColumns) -> None:
         """Find where sessions open in the batch, and close those that ended."""
-        before, latest = events.last_seen()
+        before, latest = events.last_seen
         opens = session_opens(events)
         first = _latest_opening(opens, events)
         ends = np.append(events.starts[1:], len(events)) - 1
@@ -71,7 +71,7 @@ class Sessions(Struct, frozen=True):
 
         current = first[ends]
         fresh = current >= 0
-        depth = np.where(fresh, ends - current + 1, rows["sessions.depth"] + events.counts())
+        depth = np.where(fresh, ends - current + 1, rows["sessions.depth"] + events.counts)
         rows["sessions.depth"] = depth
         rows["sessions.started"] = np.where(fresh, events.ts[current], rows["sessions.started"])
         rows["sessions.last"] = latest[ends]
@@ -123,7 +123,7 @@ class Sessions(Struct, frozen=True):
 
 def session_opens(events: EventColumns) -> NDArray[np.bool_]:
     """(N,) whether each event opens a session: the row's first ever, or after a long gap."""
-    before, _ = events.last_seen()
+    before, _ = events.last_seen
     return np.asarray((before == 0) | (events.ts - before > GAP_MS))
 
 

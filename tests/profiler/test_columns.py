@@ -13,7 +13,7 @@ from profiler.columns import (
     decayed_at,
     landmark_ms,
     landmark_weight,
-    move_landmark,
+    move_landmarks,
     prefix_decayed,
     segmented_max,
 )
@@ -89,7 +89,7 @@ def test_moving_a_landmark_does_not_change_a_value(times: list[int], later_ms: i
     stored = landmark_weight(before, landmark_ms(before, DAY_MS), DAY_MS)
     value = decayed_at(stored, before, DAY_MS, after)
 
-    move_landmark(stored, before, after, DAY_MS)
+    move_landmarks([stored], before, after, DAY_MS)
 
     assert np.allclose(decayed_at(stored, after, DAY_MS, after), value, rtol=1e-12, atol=1e-300)
 
