@@ -179,9 +179,8 @@ class Preparer:
         stamped = np.array([r.timestamp or 0 for r in records], dtype=np.int64)
         rejected = sorted([*rejected, *self._screened(decoded, ts, stamped)], key=lambda r: r.index)
         refused = {r.index for r in rejected}
-        accepted = [(i, e) for i, e in enumerate(decoded) if e is not None and i not in refused]
-        kept = np.array([i for i, _ in accepted], dtype=np.intp)
-        events = [e for _, e in accepted]
+        events = [e for i, e in enumerate(decoded) if e is not None and i not in refused]
+        kept = np.delete(np.arange(len(records)), np.array(sorted(refused), dtype=np.intp))
         place = _Place(kept, ts[kept], stamped[kept], code[kept])
         return self._columns(records, rejected, events, place)
 

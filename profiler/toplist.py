@@ -121,27 +121,31 @@ def _loop(
 ) -> None:
     """One event after another, for rows that evict: a plain loop beats rounds of array work."""
     starts = np.flatnonzero(np.diff(row, prepend=-1))
-    ends = np.append(starts[1:], len(row))
+    looped = row[starts]
+    all_ids, all_weights = ids[looped].tolist(), weights[looped].tolist()
     tokens, contributions = token.tolist(), contribution.tolist()
-    for r, start, end in zip(row[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
-        row_ids, row_weights = ids[r].tolist(), weights[r].tolist()
+    edges = [*starts.tolist(), len(tokens)]
+    for r, (row_ids, row_weights) in enumerate(zip(all_ids, all_weights, strict=True)):
         place_of = {i: p for p, i in enumerate(row_ids) if i}
-        for k in range(start, end):
-            place = place_of.get(tokens[k])
+        for k in range(edges[r], edges[r + 1]):
+            wanted = tokens[k]
+            place = place_of.get(wanted)
             if place is None:
-                place = _make_place(row_ids, row_weights, place_of)
-                row_ids[place] = tokens[k]
-                place_of[tokens[k]] = place
+                place = len(place_of)
+                if place == SIZE:
+                    place = _least(row_ids, row_weights)
+                    del place_of[row_ids[place]]
+                row_ids[place] = wanted
+                place_of[wanted] = place
             row_weights[place] += contributions[k]
-        ids[r], weights[r] = row_ids, row_weights
+    ids[looped] = np.array(all_ids, dtype=np.uint64)
+    weights[looped] = all_weights
 
 
-def _make_place(ids: list[int], weights: list[float], place_of: dict[int, int]) -> int:
-    if len(place_of) < SIZE:
-        return len(place_of)
+def _least(ids: list[int], weights: list[float]) -> int:
+    """Place of the least weight; of the least hash among equals."""
     least = min(weights)
     place = weights.index(least)
-    if weights.count(least) > 1:
+    if least in weights[place + 1 :]:
         place = min((p for p, w in enumerate(weights) if w == least), key=ids.__getitem__)
-    del place_of[ids[place]]
     return place

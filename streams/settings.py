@@ -139,7 +139,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 100_000
     batch_events_max: Annotated[
         int, Meta(ge=1, le=1_000_000, description="events of one matrix operation, at most")
-    ] = 8_192
+    ] = 16_384
     queue_events_max: Annotated[
         int,
         Meta(ge=1, le=10_000_000, description="events that wait before reading is held back"),

@@ -183,14 +183,15 @@ class Updater:
         slots = self.arena.slots(pids)
         rev = self.arena.revisions(slots)
         states = encode_states(self.spec, processed.rows, rev, processed.fences)
-        vectors = processed.vectors.astype("<f4", copy=False)
+        vectors = processed.vectors.astype("<f4", copy=False).tobytes()
+        size = 4 * self.spec.dims
         writes: dict[str, ProfileWrite | Erasure] = {
-            pid: ProfileWrite(pid, r, state, vector.tobytes(), summary, as_of)
-            for pid, r, state, vector, summary, as_of in zip(
+            pid: ProfileWrite(pid, r, state, vectors[start : start + size], summary, as_of)
+            for pid, r, state, start, summary, as_of in zip(
                 pids,
                 rev.tolist(),
                 states,
-                vectors,
+                range(0, len(vectors), size),
                 processed.summaries,
                 processed.rows["core.as_of"].tolist(),
                 strict=True,

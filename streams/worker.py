@@ -14,7 +14,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -36,6 +36,10 @@ from streams.updater import Updater, Work, rejected_records
 
 IDLE_S: Final = 60.0
 BATCHES_IN_ARENA: Final = 3
+OVERLAP_EVENTS_MIN: Final = 1_024
+"""Waiting events from which on the next batch is computed while a write is on the wire. With fewer
+the worker is not behind, and threads that take turns at the interpreter would only delay the write.
+"""
 EVENTS_TOPIC: Final = 0
 
 _log = get_logger(component="worker")
@@ -82,7 +86,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         How often model quality and weights go to the store.
     """
 
-    batch_events_max: int = 8_192
+    batch_events_max: int = 16_384
     queue_events_max: int = 65_536
     arena_rows: int = 100_000
     figures_interval_s: float = 10.0
@@ -219,18 +223,16 @@ class Worker:
                 flight.write.cancel()
 
     async def _wait_for_work(self, flight: _Flight | None) -> None:
-        """Return when a delivery waits, or the write on the wire is answered."""
+        """Return when there is something to do that should not wait for the write on the wire."""
         self._arrived.clear()
-        if self._queue:
-            return
-        arrived = asyncio.create_task(self._arrived.wait())
-        try:
-            pending: set[asyncio.Task[Any]] = {arrived}
-            if flight is not None:
-                pending.add(flight.write)
-            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            arrived.cancel()
+        if flight is not None:
+            is_behind = self._queued_events >= min(
+                OVERLAP_EVENTS_MIN, self._limits.batch_events_max
+            )
+            if not is_behind:
+                await asyncio.wait({flight.write})
+        elif not self._queue:
+            await self._arrived.wait()
 
     def _take(self) -> list[Delivery]:
         """What waits, up to a batch."""
