@@ -31,8 +31,6 @@ from faust.types import TP, AppT, EventT, Message, TopicT
 from faust.types.tuples import ConsumerMessage
 from mode import Service
 
-__all__ = ["BatchApp", "acknowledge"]
-
 Partitions = Set[TP]
 
 
@@ -122,8 +120,10 @@ class BatchApp(faust.App):
 
     def lags(self) -> dict[TP, int]:
         """Records of each batched partition that are not acknowledged, as of the last fetch."""
-        consumer = self._consumer
-        return consumer.lags() if isinstance(consumer, _BatchConsumer) else {}
+        if not isinstance(self._consumer, _BatchConsumer):
+            return {}
+        highwater = self._consumer.highwater
+        return {tp: found.lag(highwater(tp)) for tp, found in self._consumer._progress.items()}
 
     def _new_transport(self) -> Transport:
         return _BatchTransport(self.conf.broker_consumer, self)
@@ -151,12 +151,16 @@ class _Progress:
 
     def to_commit(self) -> int | None:
         """Offset after the acknowledged prefix, where it is not committed yet."""
-        # Asked of the messages themselves: a late acknowledgement from an earlier assignment
-        # belongs to a message that is in no queue, so that it cannot vouch for records it never
-        # had, even where a new batch ends at the same offset.
+        # Asked of the messages themselves: a late acknowledgement from an earlier assignment is of
+        # a message in no queue, and vouches for nothing even where a new batch ends alike.
         while self.outstanding and self.outstanding[0].acked:
             self.acknowledged = self.outstanding.popleft().offset + 1
         return None if self.acknowledged == self.committed else self.acknowledged
+
+    def lag(self, highwater: int | None) -> int:
+        batches: Iterable[Any] = (m.value for m in self.outstanding if not m.acked)
+        left = next(iter(batches), None)
+        return highwater - left[0].offset if left and highwater is not None else 0
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):
@@ -289,17 +293,6 @@ class _BatchConsumer(AIOKafkaConsumer):
                 if progress := self._progress.get(tp):
                     progress.committed = offset
         return did_commit
-
-    def lags(self) -> dict[TP, int]:
-        """See `BatchApp.lags`."""
-        found = {}
-        for tp, progress in self._progress.items():
-            batches: Iterable[Any] = (m.value for m in progress.outstanding if not m.acked)
-            left = next(iter(batches), None)
-            highwater = self.highwater(tp)
-            if highwater is not None:
-                found[tp] = highwater - left[0].offset if left else 0
-        return found
 
     async def drain(self) -> None:
         """Stop the flow, let the app finish and acknowledge, commit; bounded in time."""

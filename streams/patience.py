@@ -6,6 +6,7 @@ Nothing is lost meanwhile: whatever waits behind it is held by a bounded queue.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -31,6 +32,7 @@ class Patience:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._waiting: Counter[str] = Counter()
 
     async def until_done(self, action: Callable[[], Awaitable[_Result]]) -> _Result:
         """Return what `action` gives once the other side is there.
@@ -38,22 +40,28 @@ class Patience:
         The action may have taken effect although it failed: it must bear repetition.
         """
         pause_s = BACKOFF_MIN_S
-        is_away = False
-        while True:
-            try:
-                result = await action()
-            except (StoreUnavailable, BrokerUnavailable) as fault:
-                if not is_away:
-                    self._say_away(fault)
-                    is_away = True
-            else:
-                if is_away:
-                    _log.info("resumed")
-                return result
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+        side: str | None = None
+        try:
+            while True:
+                try:
+                    result = await action()
+                except (StoreUnavailable, BrokerUnavailable) as fault:
+                    if side is None:
+                        side = "store" if isinstance(fault, StoreUnavailable) else "broker"
+                        self._begin(side, fault)
+                else:
+                    if side is not None and self._waiting[side] == 1:
+                        _log.info("resumed", waited_for=side)
+                    return result
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+        finally:
+            if side is not None:
+                self._waiting[side] -= 1
 
-    def _say_away(self, fault: StoreUnavailable | BrokerUnavailable) -> None:
-        side = "store" if isinstance(fault, StoreUnavailable) else "broker"
-        _log.warning("paused", waiting_for=side, fault=str(fault))
-        self._metrics.count_pause(side)
+    def _begin(self, side: str, fault: StoreUnavailable | BrokerUnavailable) -> None:
+        self._waiting[side] += 1
+        # A read and a write may wait at the same time: that is one pause.
+        if self._waiting[side] == 1:
+            _log.warning("paused", waiting_for=side, fault=str(fault))
+            self._metrics.count_pause(side)
