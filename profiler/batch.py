@@ -24,7 +24,7 @@ from profiler.events import (
     decode_batch,
     timestamp_ms,
 )
-from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.tokens import ContentKey, Contents, hash_text
 
 SEARCH: Final = TYPE_CODES[Search]
@@ -241,21 +241,12 @@ class Preparer:
         )
 
     def _subjects(self, events: Sequence[AnyEvent]) -> tuple[NDArray[np.intp], list[str]]:
-        place: dict[str | tuple[str, str], int] = {}
-        row = []
-        for e in events:
-            # A plain text is a user id, by far the most frequent kind.
-            subject: str | tuple[str, str] | None = e.user_id
-            if subject is None:
-                subject = (
-                    ("device", e.device_id)
-                    if e.device_id is not None
-                    else ("anonymous", e.anonymous_id or "")
-                )
-            row.append(place.setdefault(subject, len(place)))
+        # A plain text is a user id, by far the most frequent kind.
+        subjects: list[str | tuple[str, str]] = [e.user_id or subject_of(e) for e in events]
+        place = {subject: k for k, subject in enumerate(dict.fromkeys(subjects))}
         pid = self._pid
         pids = [pid("user", s) if isinstance(s, str) else pid(*s) for s in place]
-        return np.array(row, dtype=np.intp), pids
+        return np.array([place[s] for s in subjects], dtype=np.intp), pids
 
 
 def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> list[ContentKey]:

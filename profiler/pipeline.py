@@ -122,7 +122,9 @@ class _Run:
         if not len(index):
             return []
         order = index[np.argsort(self.prepared.row[index], kind="stable")]
-        place, row = np.unique(self.prepared.row[order], return_inverse=True)
+        of_event = self.prepared.row[order]
+        is_first = np.diff(of_event, prepend=-1) > 0
+        place, row = of_event[is_first], np.cumsum(is_first) - 1
         rows = self.stored.rows[place]
         events = _event_columns(self.prepared, order, row, rows["core.as_of"])
         try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from profiler.columns import EventColumns, Floats, Ints, Rows, move_landmarks
 from profiler.facets import FACETS
-from profiler.facets.contract import Column, Description, Facet, Slice
+from profiler.facets.contract import Column, Description, Facet, Slice, described
 
 ROW_BYTES_MAX: Final = 2_048
 _WORD_BYTES: Final = 8
@@ -94,9 +94,7 @@ class Spec:
 
     def describe(self, rows: Rows) -> list[Description]:
         """One summary per row: facet by facet."""
-        names = [facet.name for facet in self.facets]
-        parts = [facet.describe(rows) for facet in self.facets]
-        return [dict(zip(names, part, strict=True)) for part in zip(*parts, strict=True)]
+        return described(**{facet.name: facet.describe(rows) for facet in self.facets})
 
     def _layout(self) -> dict[str, Any]:
         fields = self.dtype.fields

@@ -24,6 +24,7 @@ from profiler.spec import Spec
 FORMAT_ROW: Final = 1
 FORMAT_TOMBSTONE: Final = 2
 REV_SLICE: Final = slice(9, 17)
+REV_MAX: Final = 2**63 - 1
 _HEADER: Final = 17
 _FENCE: Final = np.dtype([("topic", "u1"), ("partition", "<u4"), ("offset", "<i8")])
 
@@ -210,7 +211,10 @@ def _decode_other(
     """A tombstone, a row of another spec, or one with an unusual fence."""
     if len(value) < _HEADER + 1 or value[0] not in (FORMAT_ROW, FORMAT_TOMBSTONE):
         raise CorruptState(f"a stored state of {len(value)} bytes has no known format")
-    stored.rev[r] = int.from_bytes(value[REV_SLICE], "little")
+    rev = int.from_bytes(value[REV_SLICE], "little")
+    if rev > REV_MAX:
+        raise CorruptState("a stored state has a revision that nobody can have written")
+    stored.rev[r] = rev
     if is_tombstone(value):
         stored.erased[r] = True
         return

@@ -104,49 +104,49 @@ class Contents:
 
     def _start(self) -> None:
         self._index: dict[ContentKey, int] = {(None, None, None, None): 0}
+        self._tokens: dict[str, dict[str | None, int]] = {kind: {None: 0} for kind in _KINDS}
         self.hashes = np.zeros((1_024, 3), dtype=np.uint64)
         self.direction = np.zeros((1_024, DIMENSIONS), dtype=np.float32)
 
     def _add(self, keys: list[ContentKey]) -> None:
         first = len(self._index)
-        needed = first + len(keys)
-        if needed > len(self.hashes):
-            size = max(needed, 2 * len(self.hashes))
-            self.hashes = np.concatenate(
-                [self.hashes, np.zeros((size - len(self.hashes), 3), dtype=np.uint64)]
-            )
-            self.direction = np.concatenate(
-                [
-                    self.direction,
-                    np.zeros((size - len(self.direction), DIMENSIONS), dtype=np.float32),
-                ]
-            )
-        for position, key in enumerate(keys, first):
-            self._index[key] = position
-            self.hashes[position] = [
-                0 if value is None else self._named(kind, value)
-                for kind, value in zip(("item", "category", "brand"), key[:3], strict=True)
-            ]
-        self._add_directions(keys, first)
+        end = first + len(keys)
+        if end > len(self.hashes):
+            more = max(end, 2 * len(self.hashes)) - len(self.hashes)
+            self.hashes = np.pad(self.hashes, ((0, more), (0, 0)))
+            self.direction = np.pad(self.direction, ((0, more), (0, 0)))
+        self._index.update(zip(keys, range(first, end), strict=True))
+        items, categories, brands, texts = zip(*keys, strict=True)
+        hashes = np.zeros((len(keys), len(_KINDS)), dtype=np.uint64)
+        for k, (kind, values) in enumerate(zip(_KINDS, (items, categories, brands), strict=True)):
+            hashes[:, k] = self._token_hashes(kind, values)
+        self.hashes[first:end] = hashes
+        self.direction[first:end] = _sum_of_directions(hashes) + _mean_of_words(texts)
 
-    def _named(self, kind: str, value: str) -> int:
-        token = token_hash(kind, value)
-        self.new_names[kind][token] = value
-        return token
+    def _token_hashes(self, kind: str, values: tuple[str | None, ...]) -> list[int]:
+        known, names = self._tokens[kind], self.new_names[kind]
+        for value in dict.fromkeys(values):
+            if value is not None and value not in known:
+                token = known[value] = token_hash(kind, value)
+                names[token] = value
+        return [known[value] for value in values]
 
-    def _add_directions(self, keys: list[ContentKey], first: int) -> None:
-        """Sum the directions of each content's tokens; its words share one unit of weight."""
-        owner: list[int] = []
-        hashes: list[int] = []
-        weight: list[float] = []
-        for position, key in enumerate(keys, first):
-            named = [int(h) for h in self.hashes[position] if h]
-            text = [token_hash("word", word) for word in words(key[3])] if key[3] else []
-            owner += [position] * (len(named) + len(text))
-            hashes += named + text
-            weight += [1.0] * len(named) + [1.0 / max(len(text), 1)] * len(text)
-        if owner:
-            scaled = directions(np.array(hashes, dtype=np.uint64)) * np.array(weight)[:, None]
-            total = np.zeros((len(keys), DIMENSIONS))
-            np.add.at(total, np.array(owner) - first, scaled)
-            self.direction[first : first + len(keys)] = total
+
+_KINDS: Final = ("item", "category", "brand")
+
+
+def _sum_of_directions(hashes: Hashes) -> NDArray[np.float64]:
+    """(K, 32) sums of the directions of each content's tokens; hash 0 adds nothing."""
+    each = directions(hashes.ravel()).reshape(*hashes.shape, DIMENSIONS)
+    each[hashes == 0] = 0.0
+    return np.asarray(each.sum(axis=1, dtype=np.float64))
+
+
+def _mean_of_words(texts: tuple[str | None, ...]) -> NDArray[np.float64]:
+    """(K, 32) mean directions of the words of each text; they share one unit of weight."""
+    mean = np.zeros((len(texts), DIMENSIONS))
+    for k, text in enumerate(texts):
+        found = [token_hash("word", word) for word in words(text)] if text else []
+        if found:
+            mean[k] = directions(np.array(found, dtype=np.uint64)).mean(axis=0, dtype=np.float64)
+    return mean

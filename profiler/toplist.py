@@ -2,12 +2,16 @@
 
 Space-Saving (Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements
 in Data Streams", ICDT 2005) over landmark weights, which need no decay between events. The result
-is bit for bit that of one event after another in arrival order: weights are added in that order,
-and only rows that must evict go through a loop.
+is bit for bit that of one event after another in arrival order.
+
+Most rows have few events in a batch and a few rows have very many, so there are two ways. The first
+events of all rows go in rounds, the n-th event of every row at once; what is left of the long rows
+goes through a plain loop with a heap, which beats rounds where they are narrow.
 """
 
 from __future__ import annotations
 
+from heapq import heapify, heappush, heapreplace
 from typing import Final
 
 import numpy as np
@@ -16,6 +20,10 @@ from numpy.typing import NDArray
 from profiler.columns import Floats, Hashes
 
 SIZE: Final = 16
+ROUNDS: Final = 8
+"""Events of a row that go in rounds; measured, with little difference from 4 to 16."""
+
+_GREATEST: Final = np.uint64(2**64 - 1)
 
 
 def update_top(
@@ -37,22 +45,27 @@ def update_top(
     >>> ids[0, :3].tolist(), weights[0, :3].tolist()
     ([7, 9, 0], [2.0, 1.0, 0.0])
     """
-    match = ids[row] == token[:, None]
-    place = match.argmax(axis=1)
-    is_new = ~match[np.arange(len(row)), place]
-    if is_new.any():
-        new = np.flatnonzero(is_new)
-        evicts = _fill_free_places(ids, row[new], token[new], place, new)
-        if len(evicts):
-            evicting = np.zeros(len(ids), dtype=bool)
-            evicting[evicts] = True
-            loops = evicting[row]
-            _loop(ids, weights, row[loops], token[loops], contribution[loops])
-            row, place, contribution = row[~loops], place[~loops], contribution[~loops]
-    # In one dimension `add.at` takes its fast path; fields of structured rows are strided.
-    flat = weights.ravel()
-    np.add.at(flat, row * SIZE + place, contribution)
-    weights[:] = flat.reshape(weights.shape)
+    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    counts = np.diff(starts, append=len(row))
+    # Rows by falling number of events, so that those that take part in a round are a prefix.
+    order = np.argsort(-counts, kind="stable")
+    starts, counts = starts[order], counts[order]
+    at = row[starts]
+    # Copies in one piece: fields of structured rows are strided.
+    list_ids, list_weights = ids[at], weights[at]
+    for n in range(min(ROUNDS, int(counts[0]))):
+        size = int(np.searchsorted(-counts, -n))
+        event = starts[:size] + n
+        _round(list_ids[:size], list_weights[:size], token[event], contribution[event])
+    for k in range(int(np.searchsorted(-counts, -ROUNDS))):
+        rest = slice(int(starts[k]) + ROUNDS, int(starts[k] + counts[k]))
+        list_ids[k], list_weights[k] = _loop(
+            list_ids[k].tolist(),
+            list_weights[k].tolist(),
+            token[rest].tolist(),
+            contribution[rest].tolist(),
+        )
+    ids[at], weights[at] = list_ids, list_weights
 
 
 def merge_top(
@@ -80,72 +93,43 @@ def merge_top(
     return ids, weights
 
 
-def _fill_free_places(
-    ids: Hashes,
-    row: NDArray[np.intp],
-    token: Hashes,
-    place: NDArray[np.intp],
-    new: NDArray[np.intp],
-) -> NDArray[np.intp]:
-    """Give new tokens free places in the order they arrived; return the rows that lack places.
-
-    `row` and `token` are those of the events at the indices `new`, whose `place` is set.
-    """
-    order = np.lexsort((token, row))
-    sorted_row, sorted_token = row[order], token[order]
-    is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = (sorted_row[1:] != sorted_row[:-1]) | (sorted_token[1:] != sorted_token[:-1])
-    pair = np.empty(len(order), dtype=np.intp)
-    pair[order] = np.cumsum(is_first) - 1
-    # lexsort is stable, so the first of each pair is its first arrival.
-    first_event = np.sort(order[is_first])
-    pair_row = row[first_event]
-    is_row_start = np.ones(len(pair_row), dtype=bool)
-    is_row_start[1:] = pair_row[1:] != pair_row[:-1]
-    starts = np.flatnonzero(is_row_start)
-    n_new = np.diff(starts, append=len(pair_row))
-    rank = np.arange(len(pair_row)) - np.repeat(starts, n_new)
-    used = np.count_nonzero(ids[pair_row[starts]], axis=1)
-    pair_place = np.repeat(used, n_new) + rank
-    overflows = used + n_new > SIZE
-    fits = np.repeat(~overflows, n_new)
-    ids[pair_row[fits], pair_place[fits]] = token[first_event[fits]]
-    place_of_pair = np.empty(len(first_event), dtype=np.intp)
-    place_of_pair[pair[first_event]] = pair_place
-    place[new] = np.minimum(place_of_pair[pair], SIZE - 1)
-    return np.asarray(pair_row[starts][overflows])
+def _round(ids: Hashes, weights: Floats, token: Hashes, contribution: Floats) -> None:
+    """Add one event to each list, in place."""
+    match = ids == token[:, None]
+    place = match.argmax(axis=1)
+    every = np.arange(len(ids))
+    new = np.flatnonzero(~match[every, place])
+    if len(new):
+        # A free place has id 0 and weight 0, so it is the least of all, and the leftmost one first.
+        rivals = weights[new]
+        is_least = rivals == rivals.min(axis=1, keepdims=True)
+        place[new] = np.where(is_least, ids[new], _GREATEST).argmin(axis=1)
+        ids[new, place[new]] = token[new]
+    weights[every, place] += contribution
 
 
 def _loop(
-    ids: Hashes, weights: Floats, row: NDArray[np.intp], token: Hashes, contribution: Floats
-) -> None:
-    """One event after another, for rows that evict: a plain loop beats rounds of array work."""
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
-    looped = row[starts]
-    all_ids, all_weights = ids[looped].tolist(), weights[looped].tolist()
-    tokens, contributions = token.tolist(), contribution.tolist()
-    edges = [*starts.tolist(), len(tokens)]
-    for r, (row_ids, row_weights) in enumerate(zip(all_ids, all_weights, strict=True)):
-        place_of = {i: p for p, i in enumerate(row_ids) if i}
-        for k in range(edges[r], edges[r + 1]):
-            wanted = tokens[k]
-            place = place_of.get(wanted)
-            if place is None:
-                place = len(place_of)
-                if place == SIZE:
-                    place = _least(row_ids, row_weights)
-                    del place_of[row_ids[place]]
-                row_ids[place] = wanted
-                place_of[wanted] = place
-            row_weights[place] += contributions[k]
-    ids[looped] = np.array(all_ids, dtype=np.uint64)
-    weights[looped] = all_weights
-
-
-def _least(ids: list[int], weights: list[float]) -> int:
-    """Place of the least weight; of the least hash among equals."""
-    least = min(weights)
-    place = weights.index(least)
-    if least in weights[place + 1 :]:
-        place = min((p for p, w in enumerate(weights) if w == least), key=ids.__getitem__)
-    return place
+    ids: list[int], weights: list[float], tokens: list[int], contributions: list[float]
+) -> tuple[list[int], list[float]]:
+    """Add many events to one list; entries grow without the heap, which is told at its top."""
+    weight_of = {i: w for i, w in zip(ids, weights, strict=True) if i}
+    heap = [(w, i, place) for place, (i, w) in enumerate(zip(ids, weights, strict=True)) if i]
+    heapify(heap)
+    for token, contribution in zip(tokens, contributions, strict=True):
+        weight = weight_of.get(token)
+        if weight is not None:
+            weight_of[token] = weight + contribution
+        elif len(heap) < SIZE:
+            weight_of[token] = contribution
+            heappush(heap, (contribution, token, len(heap)))
+        else:
+            least, evicted, place = heap[0]
+            while (weight := weight_of[evicted]) != least:
+                heapreplace(heap, (weight, evicted, place))
+                least, evicted, place = heap[0]
+            del weight_of[evicted]
+            weight_of[token] = least + contribution
+            heapreplace(heap, (least + contribution, token, place))
+    for _, token, place in heap:
+        ids[place], weights[place] = token, weight_of[token]
+    return ids, weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -53,7 +54,7 @@ class Fold:
     def apply_in_parts(self, records: Sequence[RawRecord], cuts: Iterable[int]) -> Fold:
         """Several batches, cut at these places."""
         places = sorted({0, len(records), *(c for c in cuts if c < len(records))})
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in itertools.pairwise(places):
             self.apply(records[start:end])
         return self
 
@@ -73,7 +74,7 @@ def _partitions(records: Sequence[RawRecord]) -> list[int]:
 
 
 def assert_equal(a: Rows, b: Rows, spec: Spec = DEFAULT_SPEC, *, linear_only: bool = False) -> None:
-    """Equality of design §2: integers identical, float sums to 1e-9, vectors to 1e-5 of the norm."""
+    """Equality of design §2: integers identical, sums to 1e-9, vectors to 1e-5 of the norm."""
     for column in spec.columns:
         if column.kind == "derived" or (linear_only and column.kind == "sequential"):
             continue

@@ -1,4 +1,4 @@
-"""Batches of events as hypothesis strategies: few people, few items, times that clash and scatter."""
+"""Batches of events as hypothesis strategies: few people and items, times that clash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from profiler.events import BEHAVIOUR_TYPES
 
 START_MS = 1_700_000_000_000
 TEN_YEARS_MS = 3_650 * DAY_MS
-_REQUIRED = {
+_REQUIRED: dict[str, dict[str, object]] = {
     "search": {"query": "red shoes"},
     "message": {"text": "hello"},
     "media": {"kind": "image"},

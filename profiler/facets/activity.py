@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -36,6 +37,10 @@ _COUNTS = np.array(
     [[t in types for _, _, types in _FEATURES] for t in BEHAVIOUR_TYPES], dtype=float
 )
 _COLUMN = {half_life_ms: f"activity.{name}" for name, half_life_ms in HALF_LIVES}
+
+_Counts = msgspec.defstruct(
+    "Counts", [(t, int, 0) for t in BEHAVIOUR_TYPES], omit_defaults=True, frozen=True, gc=False
+)
 
 
 class Activity(Struct, frozen=True):
@@ -83,7 +88,4 @@ class Activity(Struct, frozen=True):
 
     def describe(self, rows: Rows) -> list[Description]:
         """Plain counts by type, zeros left out."""
-        return [
-            {name: n for name, n in zip(BEHAVIOUR_TYPES, counts, strict=True) if n}
-            for counts in rows["activity.count"].tolist()
-        ]
+        return list(map(_Counts, *rows["activity.count"].T.tolist()))

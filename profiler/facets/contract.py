@@ -7,8 +7,11 @@ facet says how to update and read them, and how to merge its *sequential* column
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -17,7 +20,8 @@ from profiler.columns import EventColumns, Floats, Rows
 
 ColumnKind = Literal["sum", "max", "min", "sequential", "derived"]
 Transform = Literal["identity", "log1p", "none"]
-Description = dict[str, Any]
+Description = Any
+"""What msgspec encodes as a JSON object."""
 
 
 class Column(Struct, frozen=True):
@@ -108,3 +112,21 @@ class Facet(Protocol):
     def describe(self, rows: Rows) -> list[Description]:
         """One description for people per row, at its `as_of`; plain JSON values."""
         ...
+
+
+def described(**columns: Sequence[object]) -> list[Description]:
+    """One description per row from columns of equal length.
+
+    A struct per row costs a fifth of a dict, and is encoded faster; there are thousands per batch.
+
+    Examples
+    --------
+    >>> msgspec.json.encode(described(count=[3, 4], depth=[1, 2]))
+    b'[{"count":3,"depth":1},{"count":4,"depth":2}]'
+    """
+    return list(map(_description_type(tuple(columns)), *columns.values()))
+
+
+@functools.cache
+def _description_type(names: tuple[str, ...]) -> type[Struct]:
+    return msgspec.defstruct("Described", names, frozen=True, gc=False)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, EventColumns, Floats, Rows
 from profiler.dedupe import RING, merge_recent, push_recent
-from profiler.facets.contract import Column, Description, Slice
+from profiler.facets.contract import Column, Description, Slice, described
 
 
 class Core(Struct, frozen=True):
@@ -55,10 +55,8 @@ class Core(Struct, frozen=True):
 
     def describe(self, rows: Rows) -> list[Description]:
         """First and latest event time, and the number of events."""
-        fields = zip(
-            rows["core.first_ts"].tolist(),
-            rows["core.as_of"].tolist(),
-            rows["core.n_accepted"].tolist(),
-            strict=True,
+        return described(
+            first_ts=rows["core.first_ts"].tolist(),
+            last_ts=rows["core.as_of"].tolist(),
+            events=rows["core.n_accepted"].tolist(),
         )
-        return [{"first_ts": first, "last_ts": last, "events": n} for first, last, n in fields]

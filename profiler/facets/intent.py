@@ -10,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import EventColumns, Floats, Rows
-from profiler.facets.contract import Column, Description, Slice
+from profiler.facets.contract import Column, Description, Slice, described
 
 FEATURES = 16
 _LOG_ODDS_MAX = 10.0
@@ -51,6 +51,4 @@ class Intent(Struct, frozen=True):
 
     def describe(self, rows: Rows) -> list[Description]:
         """The score by task."""
-        return [
-            {"purchase_in_session": p} for p in rows["intent.score"].astype(float).round(4).tolist()
-        ]
+        return described(purchase_in_session=rows["intent.score"].astype(float).round(4).tolist())

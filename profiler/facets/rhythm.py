@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, MONTH_MS, EventColumns, Floats, Ints, Rows, decayed_at
-from profiler.facets.contract import Column, Description, Slice
+from profiler.facets.contract import Column, Description, Slice, described
 
 WEEK_MS = 7 * DAY_MS
 _MONDAY_MS = 4 * DAY_MS  # 1970-01-05, the first Monday
@@ -68,9 +68,13 @@ class Rhythm(Struct, frozen=True):
             cos, sin = rows[f"rhythm.{name}"][:, 0], rows[f"rhythm.{name}"][:, 1]
             turn = np.arctan2(sin, cos) / (2 * math.pi) % 1.0
             columns += [turn * period_ms / unit_ms, np.hypot(cos, sin) / mass]
-        fields = zip(*(c.round(2).tolist() for c in columns), strict=True)
-        names = ("hour", "hour_sharpness", "weekday", "weekday_sharpness")
-        return [dict(zip(names, entry, strict=True)) for entry in fields]
+        hour, hour_sharpness, weekday, weekday_sharpness = (c.round(2).tolist() for c in columns)
+        return described(
+            hour=hour,
+            hour_sharpness=hour_sharpness,
+            weekday=weekday,
+            weekday_sharpness=weekday_sharpness,
+        )
 
 
 def _moments(ts: Ints, period_ms: int, offset_ms: int) -> Floats:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import EventColumns, Floats, Ints, Rows
-from profiler.facets.contract import Column, Description, Slice
+from profiler.facets.contract import Column, Description, Slice, described
 
 GAP_MS = 30 * 60_000
 _COUNTS = ("n_sessions", "depth", "n_late")
@@ -109,16 +109,13 @@ class Sessions(Struct, frozen=True):
     def describe(self, rows: Rows) -> list[Description]:
         """Number of sessions, depth of the current one, mean length and gap in s, late events."""
         length_s, gap_s = _means_s(rows)
-        fields = zip(
-            rows["sessions.n_sessions"].tolist(),
-            rows["sessions.depth"].tolist(),
-            length_s.round(1).tolist(),
-            gap_s.round(1).tolist(),
-            rows["sessions.n_late"].tolist(),
-            strict=True,
+        return described(
+            count=rows["sessions.n_sessions"].tolist(),
+            depth=rows["sessions.depth"].tolist(),
+            mean_length_s=length_s.round(1).tolist(),
+            mean_gap_s=gap_s.round(1).tolist(),
+            late_events=rows["sessions.n_late"].tolist(),
         )
-        names = ("count", "depth", "mean_length_s", "mean_gap_s", "late_events")
-        return [dict(zip(names, entry, strict=True)) for entry in fields]
 
 
 def session_opens(events: EventColumns) -> NDArray[np.bool_]:

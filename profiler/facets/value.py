@@ -17,7 +17,7 @@ from profiler.columns import (
     segmented_max,
 )
 from profiler.events import BEHAVIOUR_TYPES
-from profiler.facets.contract import Column, Description, Slice
+from profiler.facets.contract import Column, Description, Slice, described
 
 _PURCHASE = BEHAVIOUR_TYPES.index("purchase")
 _REFUND = BEHAVIOUR_TYPES.index("refund")
@@ -104,28 +104,15 @@ class Value(Struct, frozen=True):
         orders = decayed_at(rows["value.orders"], as_of, MONTH_MS, as_of)
         units = decayed_at(rows["value.units"], as_of, MONTH_MS, as_of)
         basket = np.divide(units, orders, out=np.zeros_like(units), where=orders > 0)
-        fields = zip(
-            rows["value.last_purchase"].tolist(),
-            rows["value.spent"].round(2).tolist(),
-            rows["value.refunded"].round(2).tolist(),
-            decayed_at(rows["value.money"], as_of, MONTH_MS, as_of).round(2).tolist(),
-            orders.round(4).tolist(),
-            basket.round(2).tolist(),
-            _return_share(rows).round(4).tolist(),
-            strict=True,
+        return described(
+            last_purchase=[last or None for last in rows["value.last_purchase"].tolist()],
+            spent=rows["value.spent"].round(2).tolist(),
+            refunded=rows["value.refunded"].round(2).tolist(),
+            money_month=decayed_at(rows["value.money"], as_of, MONTH_MS, as_of).round(2).tolist(),
+            orders_month=orders.round(4).tolist(),
+            basket_units=basket.round(2).tolist(),
+            return_share=_return_share(rows).round(4).tolist(),
         )
-        return [
-            {
-                "last_purchase": last or None,
-                "spent": spent,
-                "refunded": refunded,
-                "money_month": money,
-                "orders_month": n,
-                "basket_units": size,
-                "return_share": share,
-            }
-            for last, spent, refunded, money, n, size, share in fields
-        ]
 
 
 def _return_share(rows: Rows) -> Floats:

@@ -27,6 +27,9 @@ OWN_FEATURES: Final = ("is_cart", "is_search", "price")
 WEIGHT_MAX: Final = 16.0
 """Bound on a kept prediction's weight in learning: one long session must not swing the model."""
 
+VARIANCE_MIN: Final = 1e-12
+"""Below it a feature has not varied yet, but for rounding."""
+
 _PURCHASE: Final = BEHAVIOUR_TYPES.index("purchase")
 _CART: Final = BEHAVIOUR_TYPES.index("cart")
 _SEARCH: Final = BEHAVIOUR_TYPES.index("search")
@@ -82,10 +85,9 @@ class PurchaseInSession:
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,) probabilities: River's scaler and regression on all events at once."""
-        scaler, weights, names = self.scaler, self.model.weights, self.feature_names
-        mean = np.array([scaler.means.get(name, 0.0) for name in names])
-        variance = np.array([scaler.vars.get(name, 0.0) for name in names])
-        w = np.array([weights.get(name, 0.0) for name in names])
+        weights = self.model.weights
+        mean, variance = self._scale()
+        w = np.array([weights.get(name, 0.0) for name in self.feature_names])
         # A feature that has not varied yet is scaled to zero, as River does.
         w = np.divide(w, np.sqrt(variance), out=np.zeros_like(w), where=variance > 0)
         raw = x @ w + (self.model.intercept - mean @ w)
@@ -129,15 +131,42 @@ class PurchaseInSession:
 
     def learn(self, labels: Labels) -> None:
         """Score the kept predictions, then learn from them."""
+        if not len(labels.bought):
+            return
         self.figures.update(labels.bought, labels.probability, labels.weight)
-        names, scaler, model = self.feature_names, self.scaler, self.model
+        scaled = self._learn_scale(labels.x.astype(np.float64)).tolist()
         weights = np.minimum(labels.weight, WEIGHT_MAX).tolist()
-        for x, weight, bought in zip(
-            labels.x.tolist(), weights, labels.bought.tolist(), strict=True
+        names, learn_one = self.feature_names, self.model.learn_one
+        for x, weight, bought in zip(scaled, weights, labels.bought.tolist(), strict=True):
+            learn_one(dict(zip(names, x, strict=True)), bought, w=weight)
+
+    def _learn_scale(self, x: Floats) -> Floats:
+        """(L, 16) what `learn_one` and `transform_one` of the scaler give, one label after another.
+
+        Running means and variances are prefix sums; River's own loop costs as much as its model.
+        """
+        mean, variance = self._scale()
+        n_before = self.scaler.counts[self.feature_names[0]]
+        n = n_before + np.arange(1, len(x) + 1)[:, None]
+        centred = x - mean
+        shift = np.cumsum(centred, axis=0) / n
+        variances = (n_before * variance + np.cumsum(centred * centred, axis=0)) / n - shift * shift
+        varies = variances > VARIANCE_MIN
+        deviation = np.sqrt(np.where(varies, variances, 1.0))
+        scaled = np.where(varies, (centred - shift) / deviation, 0.0)
+        for known, value in (
+            (self.scaler.means, mean + shift[-1]),
+            (self.scaler.vars, np.where(varies[-1], variances[-1], 0.0)),
         ):
-            features = dict(zip(names, x, strict=True))
-            scaler.learn_one(features)
-            model.learn_one(scaler.transform_one(features), bought, w=weight)
+            known.update(zip(self.feature_names, value.tolist(), strict=True))
+        self.scaler.counts.update(dict.fromkeys(self.feature_names, len(x)))
+        return scaled
+
+    def _scale(self) -> tuple[Floats, Floats]:
+        """Mean and variance of each feature, as the scaler has them."""
+        scaler, names = self.scaler, self.feature_names
+        mean = np.array([scaler.means.get(name, 0.0) for name in names])
+        return mean, np.array([scaler.vars.get(name, 0.0) for name in names])
 
     def expire(self, rows: Rows, now_ms: int) -> Labels:
         """Labels of sessions that ended without a purchase before `now_ms`; cleared in the rows."""

@@ -36,9 +36,9 @@ def test_the_bytes_of_the_table_are_those_of_the_row() -> None:
 
     actual: dict[str, int] = {}
     for column in DEFAULT_SPEC.columns:
-        size = np.dtype((column.dtype, column.shape)).itemsize
         facet = column.name.split(".")[0]
-        actual[facet] = actual.get(facet, 0) + size
+        n_bytes = np.dtype((column.dtype, column.shape)).itemsize
+        actual[facet] = actual.get(facet, 0) + n_bytes
     assert written == actual
     assert f"**{sum(actual.values()):,} bytes**" in PAGE
 

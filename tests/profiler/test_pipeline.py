@@ -188,7 +188,7 @@ def test_a_batch_that_raises_is_halved_until_the_bad_event_stands_alone() -> Non
     fold = Fold(spec=_Poisoned())  # type: ignore[arg-type]
     records = [click(k, price=666.0 if k == 5 else 1.0) for k in range(11)]
 
-    prepared, processed = fold.apply(records)
+    _prepared, processed = fold.apply(records)
     _, again = fold.apply(records)
 
     assert [(r.index, r.reason) for r in processed.rejected] == [(5, "update_failed")]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from river import preprocessing
 
 from profiler.batch import RawRecord
 from profiler.facets.sessions import GAP_MS
@@ -28,7 +30,7 @@ def labels_of(types: list[str], minutes: list[int], cuts: list[int]) -> list[tup
     ]
     found = []
     places = sorted({0, len(records), *(c for c in cuts if c < len(records))})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         _, processed = fold.apply(records[start:end])
         for labels in processed.labels:
             found += list(zip(labels.bought.tolist(), labels.weight.tolist(), strict=True))
@@ -115,6 +117,20 @@ def test_scores_are_those_of_rivers_model() -> None:
     assert np.allclose(found, expected, atol=1e-6)
 
 
+def test_the_scale_is_learnt_as_rivers_scaler_learns_it() -> None:
+    task = PurchaseInSession(DEFAULT_SPEC.feature_names)
+    scaler = preprocessing.StandardScaler()
+    x = np.random.default_rng(7).normal(3.0, 2.0, size=(40, 16))
+    x[:, 3] = 1.0
+
+    found = np.concatenate([task._learn_scale(part) for part in (x[:1], x[1:9], x[9:])])
+
+    for row, got in zip(x.tolist(), found.tolist(), strict=True):
+        features = dict(zip(task.feature_names, row, strict=True))
+        scaler.learn_one(features)
+        assert np.allclose(list(scaler.transform_one(features).values()), got, atol=1e-9)
+
+
 def test_a_session_nobody_returned_to_becomes_a_negative() -> None:
     fold = Fold()
     fold.apply([record({"type": "click", "ts": START_MS, "user_id": "u"}, 0)])
@@ -156,7 +172,7 @@ def test_the_model_learns_who_buys() -> None:
 
 
 def fill_with_buyers_and_browsers(bank: ModelBank, seed: int = 3) -> None:
-    """Sessions in which a cart is followed by a purchase nine times in ten, a click once in twenty."""
+    """Sessions in which nine carts in ten are followed by a purchase, and one click in twenty."""
     rng = random.Random(seed)
     print("seed", seed)
     records: list[RawRecord] = []

@@ -315,4 +315,5 @@ def test_linear_columns_do_not_depend_on_order(events: list[AnyEvent], rng: Any)
     for name in SUMS:
         for x, y in zip(a.sums[name], b.sums[name], strict=True):
             size = a.sums["rhythm.mass"][0] if name.startswith("rhythm") else x
-            assert abs(x - y) <= 1e-9 * a.lengths.get(name, size)
+            # Denormals have few bits: below any weight that matters, the relative error is large.
+            assert abs(x - y) <= 1e-9 * a.lengths.get(name, size) + 1e-300

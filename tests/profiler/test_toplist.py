@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def slow(events: list[tuple[int, int, float]]) -> Lists:
 def fast(events: list[tuple[int, int, float]], cuts: list[int]) -> Lists:
     ids, weights = np.zeros((4, SIZE), np.uint64), np.zeros((4, SIZE))
     places = sorted({0, len(events), *(c for c in cuts if c < len(events))})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         part = sorted(events[start:end], key=lambda e: e[0])
         row, token, weight = (np.array(c) for c in zip(*part, strict=True))
         update_top(ids, weights, row, token.astype(np.uint64), weight)
