@@ -121,8 +121,10 @@ class Prepared:
         (N,) timestamps of the records, 0 where there is none.
     id_hash, price, quantity
         (N,) hash of the event's id, price of a unit (0 where absent), units.
-    hashes, direction
-        (N, 3) token hashes of item, category, brand; (N, D) direction of the content.
+    hashes
+        (N, 3) token hashes of item, category, brand.
+    content, directions
+        (N,) place of the event's content in the (C, D) table of directions.
     """
 
     records: list[Record]
@@ -139,7 +141,8 @@ class Prepared:
     price: Floats
     quantity: Floats
     hashes: Hashes
-    direction: NDArray[np.float32]
+    content: NDArray[np.intp]
+    directions: Floats
 
 
 class _Place(NamedTuple):
@@ -237,7 +240,8 @@ class Preparer:
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
             hashes=self.contents.hashes[content],
-            direction=self.contents.direction[content],
+            content=content,
+            directions=self.contents.directions,
         )
 
     def _subjects(self, events: Sequence[AnyEvent]) -> tuple[NDArray[np.intp], list[str]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,8 @@ class EventColumns:
         (N,) hash of the event's id.
     item, category, brand
         (N,) token hashes, 0 where absent.
-    direction
-        (N, D) direction of the event's content, float32.
+    content, directions
+        (N,) place of the event's content in the (C, D) table of directions.
     interest
         (N,) interest weight by type.
     as_of_before, as_of
@@ -67,7 +67,8 @@ class EventColumns:
     item: Hashes
     category: Hashes
     brand: Hashes
-    direction: NDArray[np.float32]
+    content: NDArray[np.intp]
+    directions: Floats
     interest: Floats
     as_of_before: Ints
     as_of: Ints
@@ -188,6 +189,48 @@ def decayed_at(
     return np.asarray(stored * factor.reshape(factor.shape + (1,) * (stored.ndim - 1)))
 
 
+class Snapshot:
+    """Rows as they are at their own `as_of`: what is projected and described.
+
+    Parameters
+    ----------
+    rows
+        (R,) rows.
+
+    Examples
+    --------
+    >>> rows = np.zeros(1, dtype=[("core.as_of", "<i8"), ("a.looks", "<f8")])
+    >>> rows["core.as_of"], rows["a.looks"] = 2 * HOUR_MS, 4.0
+    >>> Snapshot(rows).decayed("a.looks", HOUR_MS)
+    array([1.])
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.as_of: Ints = np.ascontiguousarray(rows["core.as_of"])
+        self._factors: dict[int, Floats] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        return self.rows[column]
+
+    def factor(self, half_life_ms: int) -> Floats:
+        """(R,) what stored sums with this half-life are multiplied by."""
+        found = self._factors.get(half_life_ms)
+        if found is None:
+            exponent = (landmark_ms(self.as_of, half_life_ms) - self.as_of) / half_life_ms
+            found = self._factors[half_life_ms] = np.exp2(exponent)
+        return found
+
+    def decayed(self, column: str, half_life_ms: int) -> Floats:
+        """Values of a column of decayed sums, (R,) or (R, K)."""
+        stored = self.rows[column]
+        factor = self.factor(half_life_ms)
+        return np.asarray(stored * factor.reshape(factor.shape + (1,) * (stored.ndim - 1)))
+
+
 def segmented_max(values: Ints, row: NDArray[np.intp]) -> Ints:
     """Running maximum within each row.
 
@@ -234,14 +277,16 @@ def prefix_decayed(
     (N, K) values; late events see what was known when they arrived, at the greatest time so far.
     """
     previous, latest = events.last_seen
-    half_lives = np.array(half_lives_ms, dtype=np.float64)
+    distinct = list(dict.fromkeys(half_lives_ms))
+    column = [distinct.index(half_life_ms) for half_life_ms in half_lives_ms]
+    half_lives = np.array(distinct, dtype=np.float64)
     start_values = np.empty(stored.shape)
     for k, half_life_ms in enumerate(half_lives_ms):
         start_values[:, k] = decayed_at(
             stored[:, k], events.as_of_before, half_life_ms, events.as_of_before
         )
-    factor = np.exp2((previous - latest)[:, None] / half_lives)
-    value = contributions * np.exp2((events.ts - latest)[:, None] / half_lives)
+    factor = np.exp2((previous - latest)[:, None] / half_lives)[:, column]
+    value = contributions * np.exp2((events.ts - latest)[:, None] / half_lives)[:, column]
     at_start = factor[events.starts] * start_values
     value[events.starts] += at_start
     chain = factor.copy()

@@ -16,6 +16,7 @@ from profiler.columns import Hashes, Ints
 
 RING: Final = 32
 NO_PARTITION: Final = -1
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(slots=True)
@@ -83,9 +84,12 @@ def is_duplicate(
         (N,) sorted by row, in arrival order within a row.
     """
     suspicious = (recent[row] == id_hash[:, None]).any(axis=1)
-    order = np.lexsort((id_hash, row))
-    repeats = (np.diff(row[order]) == 0) & (id_hash[order][1:] == id_hash[order][:-1])
-    suspicious[order[1:][repeats]] = True
+    # Rows into the ids: what repeats there is rarely the same id of another row.
+    mixed = np.sort(id_hash + row.astype(np.uint64) * _ODD)
+    if (mixed[1:] == mixed[:-1]).any():
+        order = np.lexsort((id_hash, row))
+        repeats = (np.diff(row[order]) == 0) & (id_hash[order][1:] == id_hash[order][:-1])
+        suspicious[order[1:][repeats]] = True
     result = np.zeros(len(row), dtype=bool)
     if suspicious.any():
         for r in np.unique(row[suspicious]).tolist():

@@ -17,8 +17,6 @@ from profiler.columns import Floats, Hashes
 DECIMALS: Final = 1_000
 WEIGHT_MAX: Final = 999_999_999.0
 
-_HEX: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-
 
 def _groups(pattern: str) -> NDArray[np.uint8]:
     text = "".join(pattern % n for n in range(1_000))
@@ -50,9 +48,8 @@ def json_objects(ids: Hashes, weights: Floats) -> list[msgspec.Raw]:
     text = np.empty((ids.size, width), dtype=np.uint8)
     text[:, [0, 17]] = ord('"')
     text[:, 18] = ord(":")
-    nibbles = np.ascontiguousarray(ids.ravel().astype(">u8")).view(np.uint8).reshape(-1, 8)
-    text[:, 1:17:2] = _HEX[nibbles >> 4]
-    text[:, 2:17:2] = _HEX[nibbles & 15]
+    digits_16 = ids.ravel().astype(">u8").tobytes().hex().encode()
+    text[:, 1:17] = np.frombuffer(digits_16, dtype=np.uint8).reshape(-1, 16)
     text[:, 19:-5] = digits
     text[:, -5] = ord(".")
     text[:, -4:-1] = _ZEROS[decimals]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.batch import Prepared, Preparer, RawRecord, Record
-from profiler.columns import EventColumns, Ints, Rows
+from profiler.columns import EventColumns, Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
@@ -88,11 +88,14 @@ def process(
     outcomes["applied"] = len(applicable) - len(failed)
     outcomes["rejected"] += len(failed)
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
-    place = np.unique(prepared.row[np.setdiff1d(applicable, failed)])
-    rows = stored.rows[place]
-    vectors = spec.project(rows)
+    is_changed = np.zeros(len(prepared.pids), dtype=bool)
+    is_changed[prepared.row[np.setdiff1d(applicable, failed) if failed else applicable]] = True
+    place = np.flatnonzero(is_changed)
+    rows = stored.rows if is_changed.all() else stored.rows[place]
+    now = Snapshot(rows)
+    vectors = spec.project(now)
     encode = msgspec.json.Encoder().encode
-    summaries = [encode(description) for description in spec.describe(rows)]
+    summaries = [encode(description) for description in spec.describe(now)]
     lap("project")
     return Processed(
         place=place,
@@ -133,7 +136,10 @@ class _Run:
             self.spec.update(rows, events)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
-        self.stored.rows[place] = rows
+        if len(place) == len(self.stored.rows):
+            self.stored.rows = rows
+        else:
+            self.stored.rows[place] = rows
         # A poisoned event's fence moves too: it is a dead letter, and must not come again.
         self._raise_fences(order)
         self.labels.append(labels)
@@ -205,7 +211,8 @@ def _event_columns(
         item=hashes[:, 0],
         category=hashes[:, 1],
         brand=hashes[:, 2],
-        direction=prepared.direction[order],
+        content=prepared.content[order],
+        directions=prepared.directions,
         interest=WEIGHT_BY_TYPE[type_code],
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),

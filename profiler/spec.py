@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.columns import EventColumns, Floats, Ints, Rows, move_landmarks
+from profiler.columns import EventColumns, Floats, Ints, Rows, Snapshot, move_landmarks
 from profiler.facets import FACETS
 from profiler.facets.contract import Column, Description, Facet, Slice, described
 
@@ -85,16 +85,16 @@ class Spec:
             move_landmarks([rows[name] for name in names], before, as_of, half_life_ms)
         rows["core.as_of"] = as_of
 
-    def project(self, rows: Rows) -> NDArray[np.float32]:
-        """(R, dims) vectors at each row's `as_of`."""
-        out = np.zeros((len(rows), self.dims), dtype=np.float32)
+    def project(self, now: Snapshot) -> NDArray[np.float32]:
+        """(R, dims) vectors."""
+        out = np.zeros((len(now), self.dims), dtype=np.float32)
         for facet, (start, end) in zip(self.facets, self._places, strict=True):
-            facet.project(rows, out[:, start:end])
+            facet.project(now, out[:, start:end])
         return out
 
-    def describe(self, rows: Rows) -> list[Description]:
+    def describe(self, now: Snapshot) -> list[Description]:
         """One summary per row: facet by facet."""
-        return described(**{facet.name: facet.describe(rows) for facet in self.facets})
+        return described(**{facet.name: facet.describe(now) for facet in self.facets})
 
     def _layout(self) -> dict[str, Any]:
         fields = self.dtype.fields

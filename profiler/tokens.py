@@ -76,7 +76,7 @@ class Contents:
     Parameters
     ----------
     entries_max
-        Size at which the memo starts afresh; 150 bytes each and the key.
+        Size at which the memo starts afresh; 280 bytes each and the key.
     """
 
     def __init__(self, entries_max: int = 200_000) -> None:
@@ -92,7 +92,7 @@ class Contents:
         return taken
 
     def indices(self, keys: list[ContentKey]) -> NDArray[np.intp]:
-        """(N,) index of each content; all stay valid until the next call."""
+        """(N,) index of each content in `hashes` and `directions` as they are after this call."""
         if len(self._index) + len(keys) > self.entries_max and len(self._index) > 1:
             self._start()
         index = self._index
@@ -106,7 +106,7 @@ class Contents:
         self._index: dict[ContentKey, int] = {(None, None, None, None): 0}
         self._tokens: dict[str, dict[str | None, int]] = {kind: {None: 0} for kind in _KINDS}
         self.hashes = np.zeros((1_024, 3), dtype=np.uint64)
-        self.direction = np.zeros((1_024, DIMENSIONS), dtype=np.float32)
+        self.directions = np.zeros((1_024, DIMENSIONS))
 
     def _add(self, keys: list[ContentKey]) -> None:
         first = len(self._index)
@@ -114,14 +114,14 @@ class Contents:
         if end > len(self.hashes):
             more = max(end, 2 * len(self.hashes)) - len(self.hashes)
             self.hashes = np.pad(self.hashes, ((0, more), (0, 0)))
-            self.direction = np.pad(self.direction, ((0, more), (0, 0)))
+            self.directions = np.pad(self.directions, ((0, more), (0, 0)))
         self._index.update(zip(keys, range(first, end), strict=True))
         items, categories, brands, texts = zip(*keys, strict=True)
         hashes = np.zeros((len(keys), len(_KINDS)), dtype=np.uint64)
         for k, (kind, values) in enumerate(zip(_KINDS, (items, categories, brands), strict=True)):
             hashes[:, k] = self._token_hashes(kind, values)
         self.hashes[first:end] = hashes
-        self.direction[first:end] = _sum_of_directions(hashes) + _mean_of_words(texts)
+        self.directions[first:end] = _sum_of_directions(hashes) + _mean_of_words(texts)
 
     def _token_hashes(self, kind: str, values: tuple[str | None, ...]) -> list[int]:
         known, names = self._tokens[kind], self.new_names[kind]

@@ -5,8 +5,8 @@ in Data Streams", ICDT 2005) over landmark weights, which need no decay between 
 is bit for bit that of one event after another in arrival order.
 
 Most rows have few events in a batch and a few rows have very many, so there are two ways. The first
-events of all rows go in rounds, the n-th event of every row at once; what is left of the long rows
-goes through a plain loop with a heap, which beats rounds where they are narrow.
+events of all rows go in rounds, the n-th event of every row at once, while a round is wide; what is
+left of the long rows goes through a plain loop with a heap.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from profiler.columns import Floats, Hashes
 
 SIZE: Final = 16
-ROUNDS: Final = 8
-"""Events of a row that go in rounds; measured, with little difference from 4 to 16."""
+ROUND_LISTS_MIN: Final = 16
+"""Lists that a round must have: a narrower one costs more than its events in the loop."""
 
 _GREATEST: Final = np.uint64(2**64 - 1)
 
@@ -53,12 +53,13 @@ def update_top(
     at = row[starts]
     # Copies in one piece: fields of structured rows are strided.
     list_ids, list_weights = ids[at], weights[at]
-    for n in range(min(ROUNDS, int(counts[0]))):
+    n_rounds = int(counts[ROUND_LISTS_MIN - 1]) if len(counts) >= ROUND_LISTS_MIN else 0
+    for n in range(n_rounds):
         size = int(np.searchsorted(-counts, -n))
         event = starts[:size] + n
         _round(list_ids[:size], list_weights[:size], token[event], contribution[event])
-    for k in range(int(np.searchsorted(-counts, -ROUNDS))):
-        rest = slice(int(starts[k]) + ROUNDS, int(starts[k] + counts[k]))
+    for k in range(int(np.searchsorted(-counts, -n_rounds))):
+        rest = slice(int(starts[k]) + n_rounds, int(starts[k] + counts[k]))
         list_ids[k], list_weights[k] = _loop(
             list_ids[k].tolist(),
             list_weights[k].tolist(),

@@ -6,8 +6,8 @@ one before it, whose write may still be on the wire, is never evicted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ class Arena:
 
     def __len__(self) -> int:
         return len(self._slot)
+
+    def __contains__(self, pid: str) -> bool:
+        return pid in self._slot
 
     def begin(self, pids: Sequence[str]) -> None:
         """Begin a batch: the rows of these people, where they are here, are not evicted for it."""
@@ -102,15 +105,14 @@ class Arena:
         """(R,) revisions at these places."""
         return self._rev[slots]
 
-    def rows_of(self, pids: Sequence[str]) -> tuple[NDArray[np.intp], Rows]:
-        """Places and copies of the rows of those of these people who are here."""
-        here = self.slots([pid for pid in pids if pid in self._slot])
-        return here, self._rows[here]
+    def columns(self, slots: NDArray[np.intp], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Copies of some columns at these places."""
+        return {name: self._rows[name][slots] for name in names}
 
-    def annotate(self, slots: NDArray[np.intp], rows: Rows, columns: Sequence[str]) -> None:
+    def annotate(self, slots: NDArray[np.intp], columns: Mapping[str, NDArray[Any]]) -> None:
         """Set derived columns of these rows: kept with the next commit, not worth their own."""
-        for column in columns:
-            self._rows[column][slots] = rows[column]
+        for name, values in columns.items():
+            self._rows[name][slots] = values
 
     def drop(self, pids: Collection[str]) -> None:
         """Forget these people; what the store has counts."""

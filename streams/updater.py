@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -11,7 +11,9 @@ import numpy as np
 
 from profiler.batch import Chunk, Prepared, Preparer, Record
 from profiler.events import BEHAVIOUR_TYPES
+from profiler.facets.intent import PENDING
 from profiler.models.bank import ModelBank
+from profiler.models.purchase import Labels
 from profiler.pipeline import Processed, process
 from profiler.spec import Spec
 from profiler.state import Layout, decode_states, encode_states, encode_tombstone, unknown_specs
@@ -19,7 +21,6 @@ from streams.arena import Arena
 from streams.store import Erasure, ProfileWrite, Store
 
 Load = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
-_PENDING = ("intent.pending_n",)
 
 
 @dataclass(slots=True)
@@ -119,13 +120,14 @@ class Updater:
         stored = self.arena.gather(slots)
         lap("load")
         processed = process(self.spec, prepared, stored, self.bank, lap)
-        self._learn(processed, prepared)
-        lap("learn")
         changed = slots[processed.place]
         self.arena.scatter(changed, processed.rows, processed.fences)
         writes = self._encode(prepared, processed)
-        self._await_sessions(prepared, processed)
         lap("encode")
+        self._note_watermarks(prepared)
+        self._await_sessions(prepared, processed)
+        self.bank.learn([*processed.labels, self._ended(self._watermark_ms)])
+        lap("learn")
         return Work(chunks, prepared, processed, writes, names, lap.seconds)
 
     def forget(self, codes: Collection[int]) -> None:
@@ -139,12 +141,9 @@ class Updater:
         """Greatest event time by partition code."""
         return dict(self._watermark_ms)
 
-    def expire(self, code: int, now_ms: int) -> None:
-        """Learn from sessions of a partition that ended before a time."""
-        slots, rows = self.arena.rows_of(self.bank.due(code, now_ms))
-        if len(slots):
-            self.bank.learn(self.bank.purchase.expire(rows, now_ms))
-            self.arena.annotate(slots, rows, _PENDING)
+    def expire(self, now_ms: int) -> None:
+        """Learn from all sessions that ended before a time."""
+        self.bank.learn([self._ended(dict.fromkeys(self._watermark_ms, now_ms))])
 
     async def _bring(self, pids: list[str], load: Load) -> None:
         values = await load(pids)
@@ -154,9 +153,22 @@ class Updater:
                 self._layouts[spec_hash] = msgspec.json.decode(layout)
         self.arena.put(pids, decode_states(values, self.spec, self._layouts))
 
-    def _learn(self, processed: Processed, prepared: Prepared) -> None:
-        for labels in processed.labels:
-            self.bank.learn(labels)
+    def _ended(self, time_ms: Mapping[int, int]) -> Labels:
+        """Take the labels of sessions that are over by the times of their partitions."""
+        due = [
+            (pid, now_ms)
+            for code, now_ms in time_ms.items()
+            for pid in self.bank.due(code, now_ms)
+            if pid in self.arena
+        ]
+        slots = self.arena.slots([pid for pid, _ in due])
+        pending = self.arena.columns(slots, PENDING)
+        now = np.array([now_ms for _, now_ms in due], dtype=np.int64)
+        labels = self.bank.purchase.expire(pending, now)
+        self.arena.annotate(slots, {"intent.pending_n": pending["intent.pending_n"]})
+        return labels
+
+    def _note_watermarks(self, prepared: Prepared) -> None:
         # Times of other types were not screened.
         is_behaviour = prepared.type_code < len(BEHAVIOUR_TYPES)
         for code in np.unique(prepared.partition[is_behaviour]).tolist():
@@ -164,7 +176,7 @@ class Updater:
             self._watermark_ms[code] = max(latest, self._watermark_ms.get(code, 0))
 
     def _await_sessions(self, prepared: Prepared, processed: Processed) -> None:
-        """Wait for the sessions that this batch left open, then take those that have ended."""
+        """Wait for the sessions that this batch left open."""
         rows = processed.rows
         pending = np.flatnonzero(rows["intent.pending_n"] > 0)
         home = processed.fences.partition[pending]
@@ -173,8 +185,6 @@ class Updater:
         for code in np.unique(home).tolist():
             chosen = np.flatnonzero(home == code).tolist()
             self.bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
-        for code, watermark_ms in self._watermark_ms.items():
-            self.expire(code, watermark_ms)
 
     def _encode(
         self, prepared: Prepared, processed: Processed

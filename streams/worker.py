@@ -259,9 +259,7 @@ class Worker:
         letters = [DeadLetter(record, reason) for record, reason in rejected_records(work)]
         if letters:
             await self._patience.until_done(lambda: self._dead_letters.send(letters))
-        if work.names:
-            await self._patience.until_done(lambda: self._store.put_names(work.names))
-        refused = await self._commit(work.writes)
+        refused, _ = await asyncio.gather(self._commit(work.writes), self._put_names(work))
         work.seconds["write"] = time.perf_counter() - started
         self._observe(work, letters, len(refused))
         return refused
@@ -272,6 +270,10 @@ class Worker:
             return set()
         answers = await self._patience.until_done(lambda: self._store.commit(list(writes.values())))
         return {pid for pid, is_written in zip(writes, answers, strict=True) if not is_written}
+
+    async def _put_names(self, work: Work) -> None:
+        if work.names:
+            await self._patience.until_done(lambda: self._store.put_names(work.names))
 
     async def _land(self, flight: _Flight, following: Work | None) -> None:
         """Wait for a batch's replies, settle what was refused, and acknowledge it."""
@@ -328,8 +330,7 @@ class Worker:
         while True:
             await asyncio.sleep(self._limits.figures_interval_s)
             if time.monotonic() - self._last_batch_s > IDLE_S and self._idle.is_set():
-                for code in self._updater.watermarks_ms():
-                    self._updater.expire(code, int(time.time() * 1000))
+                self._updater.expire(int(time.time() * 1000))
             with contextlib.suppress(StoreUnavailable):
                 await self._figures.publish()
 

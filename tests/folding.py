@@ -40,8 +40,7 @@ class Fold:
         prepared = self.preparer.prepare(chunks)
         stored = decode_states([self.states.get(p) for p in prepared.pids], self.spec, {})
         processed = process(self.spec, prepared, stored, self.bank)
-        for labels in processed.labels:
-            self.bank.learn(labels)
+        self.bank.learn(processed.labels)
         rev = stored.rev[processed.place] + 1
         values = encode_states(self.spec, processed.rows, rev, processed.fences)
         for place, value in zip(processed.place.tolist(), values, strict=True):

@@ -14,7 +14,7 @@ from profiler.columns import (
     EventColumns,
     Floats,
     Rows,
-    decayed_at,
+    Snapshot,
     prefix_decayed,
 )
 from profiler.events import BEHAVIOUR_TYPES
@@ -79,13 +79,12 @@ class Activity(Struct, frozen=True):
     def merge(self, a: Rows, b: Rows, out: Rows) -> None:
         """Nothing: all columns are linear."""
 
-    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
+    def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
         """log1p of the decayed counts."""
-        as_of = rows["core.as_of"]
         for k, (name, half_life_ms) in enumerate(HALF_LIVES):
-            value = decayed_at(rows[f"activity.{name}"], as_of, half_life_ms, as_of)
+            value = now.decayed(f"activity.{name}", half_life_ms)
             out[:, k * TYPES : (k + 1) * TYPES] = np.log1p(value)
 
-    def describe(self, rows: Rows) -> list[Description]:
+    def describe(self, now: Snapshot) -> list[Description]:
         """Plain counts by type, zeros left out."""
-        return list(map(_Counts, *rows["activity.count"].T.tolist()))
+        return list(map(_Counts, *now["activity.count"].T.tolist()))

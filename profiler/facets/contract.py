@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from profiler.columns import EventColumns, Floats, Rows
+from profiler.columns import EventColumns, Floats, Rows, Snapshot
 
 ColumnKind = Literal["sum", "max", "min", "sequential", "derived"]
 Transform = Literal["identity", "log1p", "none"]
@@ -105,12 +105,12 @@ class Facet(Protocol):
         """Set the sequential columns of `out` from two rows per person, same landmarks."""
         ...
 
-    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
-        """Write (R, length) numbers at each row's `as_of`."""
+    def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
+        """Write (R, length) numbers."""
         ...
 
-    def describe(self, rows: Rows) -> list[Description]:
-        """One description for people per row, at its `as_of`; plain JSON values."""
+    def describe(self, now: Snapshot) -> list[Description]:
+        """One description for people per row; plain JSON values."""
         ...
 
 

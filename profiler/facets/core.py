@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from profiler.columns import DAY_MS, EventColumns, Floats, Rows
+from profiler.columns import DAY_MS, EventColumns, Floats, Rows, Snapshot
 from profiler.dedupe import RING, merge_recent, push_recent
 from profiler.facets.contract import Column, Description, Slice, described
 
@@ -48,15 +48,15 @@ class Core(Struct, frozen=True):
         """Rings that remember about half of each."""
         out["core.recent"] = merge_recent(a["core.recent"], b["core.recent"])
 
-    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
+    def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
         """Tenure: log1p of days known and of events."""
-        out[:, 0] = np.log1p((rows["core.as_of"] - rows["core.first_ts"]) / DAY_MS)
-        out[:, 1] = np.log1p(rows["core.n_accepted"].astype(np.float64))
+        out[:, 0] = np.log1p((now.as_of - now["core.first_ts"]) / DAY_MS)
+        out[:, 1] = np.log1p(now["core.n_accepted"].astype(np.float64))
 
-    def describe(self, rows: Rows) -> list[Description]:
+    def describe(self, now: Snapshot) -> list[Description]:
         """First and latest event time, and the number of events."""
         return described(
-            first_ts=rows["core.first_ts"].tolist(),
-            last_ts=rows["core.as_of"].tolist(),
-            events=rows["core.n_accepted"].tolist(),
+            first_ts=now["core.first_ts"].tolist(),
+            last_ts=now.as_of.tolist(),
+            events=now["core.n_accepted"].tolist(),
         )

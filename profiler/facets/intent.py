@@ -9,10 +9,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from profiler.columns import EventColumns, Floats, Rows
+from profiler.columns import EventColumns, Floats, Rows, Snapshot
 from profiler.facets.contract import Column, Description, Slice, described
 
 FEATURES = 16
+PENDING = ("intent.pending_x", "intent.pending_p", "intent.pending_n", "intent.pending_due")
+"""Columns of the prediction that is kept to be learnt."""
 _LOG_ODDS_MAX = 10.0
 
 
@@ -42,13 +44,13 @@ class Intent(Struct, frozen=True):
     def merge(self, a: Rows, b: Rows, out: Rows) -> None:
         """Nothing: derived columns are taken from the later row."""
 
-    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
+    def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
         """Probability and bounded log-odds."""
-        p = rows["intent.score"].astype(np.float64)
+        p = now["intent.score"].astype(np.float64)
         out[:, 0] = p
         odds = np.clip(p, 1e-9, 1 - 1e-9)
         out[:, 1] = np.clip(np.log(odds / (1 - odds)), -_LOG_ODDS_MAX, _LOG_ODDS_MAX)
 
-    def describe(self, rows: Rows) -> list[Description]:
+    def describe(self, now: Snapshot) -> list[Description]:
         """The score by task."""
-        return described(purchase_in_session=rows["intent.score"].astype(float).round(4).tolist())
+        return described(purchase_in_session=now["intent.score"].astype(float).round(4).tolist())

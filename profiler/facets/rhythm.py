@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from profiler.columns import DAY_MS, HOUR_MS, MONTH_MS, EventColumns, Floats, Ints, Rows, decayed_at
+from profiler.columns import DAY_MS, HOUR_MS, MONTH_MS, EventColumns, Floats, Ints, Rows, Snapshot
 from profiler.facets.contract import Column, Description, Slice, described
 
 WEEK_MS = 7 * DAY_MS
@@ -48,24 +48,23 @@ class Rhythm(Struct, frozen=True):
     def merge(self, a: Rows, b: Rows, out: Rows) -> None:
         """Nothing: all columns are linear."""
 
-    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
+    def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
         """Mean moments, and the decayed number of events."""
-        as_of = rows["core.as_of"]
-        mass = rows["rhythm.mass"]
+        mass = now["rhythm.mass"]
         safe = np.where(mass > 0, mass, 1.0)[:, None]
-        out[:, 0:4] = rows["rhythm.of_day"] / safe
-        out[:, 4:8] = rows["rhythm.of_week"] / safe
-        out[:, 8] = np.log1p(decayed_at(mass, as_of, MONTH_MS, as_of))
+        out[:, 0:4] = now["rhythm.of_day"] / safe
+        out[:, 4:8] = now["rhythm.of_week"] / safe
+        out[:, 8] = np.log1p(now.decayed("rhythm.mass", MONTH_MS))
 
-    def describe(self, rows: Rows) -> list[Description]:
+    def describe(self, now: Snapshot) -> list[Description]:
         """Mean hour of the day and weekday (0: Monday), UTC, and how sharp each is (0 to 1)."""
-        mass = np.where(rows["rhythm.mass"] > 0, rows["rhythm.mass"], 1.0)
+        mass = np.where(now["rhythm.mass"] > 0, now["rhythm.mass"], 1.0)
         columns = []
         for name, period_ms, unit_ms in (
             ("of_day", DAY_MS, HOUR_MS),
             ("of_week", WEEK_MS, DAY_MS),
         ):
-            cos, sin = rows[f"rhythm.{name}"][:, 0], rows[f"rhythm.{name}"][:, 1]
+            cos, sin = now[f"rhythm.{name}"][:, 0], now[f"rhythm.{name}"][:, 1]
             turn = np.arctan2(sin, cos) / (2 * math.pi) % 1.0
             columns += [turn * period_ms / unit_ms, np.hypot(cos, sin) / mass]
         hour, hour_sharpness, weekday, weekday_sharpness = (c.round(2).tolist() for c in columns)

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from profiler.columns import EventColumns, Floats, Ints, Rows
+from profiler.columns import EventColumns, Floats, Ints, Rows, Snapshot
 from profiler.facets.contract import Column, Description, Slice, described
 
 GAP_MS = 30 * 60_000
@@ -98,23 +98,23 @@ class Sessions(Struct, frozen=True):
         out["sessions.length_sum"] += closes * length
         out["sessions.gap_sum"] += closes * gap
 
-    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
+    def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
         """log1p of number, depth, mean length and mean gap."""
-        length_s, gap_s = _means_s(rows)
-        out[:, 0] = np.log1p(rows["sessions.n_sessions"])
-        out[:, 1] = np.log1p(rows["sessions.depth"])
+        length_s, gap_s = _means_s(now)
+        out[:, 0] = np.log1p(now["sessions.n_sessions"])
+        out[:, 1] = np.log1p(now["sessions.depth"])
         out[:, 2] = np.log1p(length_s)
         out[:, 3] = np.log1p(gap_s)
 
-    def describe(self, rows: Rows) -> list[Description]:
+    def describe(self, now: Snapshot) -> list[Description]:
         """Number of sessions, depth of the current one, mean length and gap in s, late events."""
-        length_s, gap_s = _means_s(rows)
+        length_s, gap_s = _means_s(now)
         return described(
-            count=rows["sessions.n_sessions"].tolist(),
-            depth=rows["sessions.depth"].tolist(),
+            count=now["sessions.n_sessions"].tolist(),
+            depth=now["sessions.depth"].tolist(),
             mean_length_s=length_s.round(1).tolist(),
             mean_gap_s=gap_s.round(1).tolist(),
-            late_events=rows["sessions.n_late"].tolist(),
+            late_events=now["sessions.n_late"].tolist(),
         )
 
 
@@ -154,9 +154,9 @@ def _is_later(a: Rows, b: Rows) -> NDArray[np.bool_]:
     return later
 
 
-def _means_s(rows: Rows) -> tuple[Floats, Floats]:
-    n = rows["sessions.n_sessions"].astype(np.float64)
-    current = rows["sessions.last"] - rows["sessions.started"]
-    length = (rows["sessions.length_sum"] + current) / np.maximum(n, 1.0) / 1000
-    gap = rows["sessions.gap_sum"] / np.maximum(n - 1.0, 1.0) / 1000
+def _means_s(now: Snapshot) -> tuple[Floats, Floats]:
+    n = now["sessions.n_sessions"].astype(np.float64)
+    current = now["sessions.last"] - now["sessions.started"]
+    length = (now["sessions.length_sum"] + current) / np.maximum(n, 1.0) / 1000
+    gap = now["sessions.gap_sum"] / np.maximum(n - 1.0, 1.0) / 1000
     return length, gap

@@ -12,7 +12,7 @@ from profiler.columns import (
     EventColumns,
     Floats,
     Rows,
-    decayed_at,
+    Snapshot,
     prefix_decayed,
     segmented_max,
 )
@@ -87,35 +87,33 @@ class Value(Struct, frozen=True):
     def merge(self, a: Rows, b: Rows, out: Rows) -> None:
         """Nothing: all columns are linear."""
 
-    def project(self, rows: Rows, out: NDArray[np.float32]) -> None:
+    def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
         """Decayed and plain money, return share, recency."""
-        as_of = rows["core.as_of"]
-        out[:, 0] = np.log1p(decayed_at(rows["value.money_day"], as_of, DAY_MS, as_of))
+        out[:, 0] = np.log1p(now.decayed("value.money_day", DAY_MS))
         for k, name in enumerate(_MONTHLY, 1):
-            out[:, k] = np.log1p(decayed_at(rows[f"value.{name}"], as_of, MONTH_MS, as_of))
-        spent, last = rows["value.spent"], rows["value.last_purchase"]
+            out[:, k] = np.log1p(now.decayed(f"value.{name}", MONTH_MS))
+        spent, last = now["value.spent"], now["value.last_purchase"]
         out[:, 5] = np.log1p(spent)
-        out[:, 6] = _return_share(rows)
-        out[:, 7] = np.where(last > 0, np.log1p((as_of - last) / DAY_MS), -1.0)
+        out[:, 6] = _return_share(now)
+        out[:, 7] = np.where(last > 0, np.log1p((now.as_of - last) / DAY_MS), -1.0)
 
-    def describe(self, rows: Rows) -> list[Description]:
+    def describe(self, now: Snapshot) -> list[Description]:
         """Recency, frequency, money; basket size; returns."""
-        as_of = rows["core.as_of"]
-        orders = decayed_at(rows["value.orders"], as_of, MONTH_MS, as_of)
-        units = decayed_at(rows["value.units"], as_of, MONTH_MS, as_of)
+        orders = now.decayed("value.orders", MONTH_MS)
+        units = now.decayed("value.units", MONTH_MS)
         basket = np.divide(units, orders, out=np.zeros_like(units), where=orders > 0)
         return described(
-            last_purchase=[last or None for last in rows["value.last_purchase"].tolist()],
-            spent=rows["value.spent"].round(2).tolist(),
-            refunded=rows["value.refunded"].round(2).tolist(),
-            money_month=decayed_at(rows["value.money"], as_of, MONTH_MS, as_of).round(2).tolist(),
+            last_purchase=[last or None for last in now["value.last_purchase"].tolist()],
+            spent=now["value.spent"].round(2).tolist(),
+            refunded=now["value.refunded"].round(2).tolist(),
+            money_month=now.decayed("value.money", MONTH_MS).round(2).tolist(),
             orders_month=orders.round(4).tolist(),
             basket_units=basket.round(2).tolist(),
-            return_share=_return_share(rows).round(4).tolist(),
+            return_share=_return_share(now).round(4).tolist(),
         )
 
 
-def _return_share(rows: Rows) -> Floats:
-    spent, refunded = rows["value.spent"], rows["value.refunded"]
+def _return_share(now: Snapshot) -> Floats:
+    spent, refunded = now["value.spent"], now["value.refunded"]
     share = np.divide(refunded, spent, out=(refunded > 0).astype(np.float64), where=spent > 0)
     return np.asarray(np.minimum(share, 1.0))

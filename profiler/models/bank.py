@@ -34,9 +34,10 @@ class ModelBank:
         x = self.purchase.inputs(known, events)
         return self.purchase.keep(rows, events, x, self.purchase.score(x))
 
-    def learn(self, labels: Labels) -> None:
+    def learn(self, labels: Sequence[Labels]) -> None:
         """Score kept predictions whose outcome is known, then learn from them."""
-        self.purchase.learn(labels)
+        if labels:
+            self.purchase.learn(Labels.joined(labels))
 
     def wait_for(self, partition: int, pids: Sequence[str], due_ms: Sequence[int]) -> None:
         """Note when the sessions of these people end, by the time of this partition."""

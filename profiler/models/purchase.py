@@ -4,11 +4,17 @@ A River logistic regression on scaled features, shared by all profiles. At each 
 whether a purchase follows in the same session. Of each window (from a session's start, or from a
 purchase, to the next purchase or the session's end) one prediction is kept to be learnt, drawn by a
 reservoir of one (Vitter 1985) seeded by the event ids, and weighted by the number it stands for.
+
+Labels are learnt in mini-batches that grow with what has been learnt: single steps while everything
+is new, then steps that are less noisy, and cheaper (Smith, Kindermans, Ying, Le, "Don't decay the
+learning rate, increase the batch size", ICLR 2018).
 """
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -16,7 +22,7 @@ from numpy.typing import NDArray
 from river import linear_model, optim, preprocessing
 from river.utils import VectorDict
 
-from profiler.columns import EventColumns, Floats, Hashes, Rows
+from profiler.columns import EventColumns, Floats, Hashes, Ints, Rows
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.intent import FEATURES
 from profiler.facets.sessions import GAP_MS, session_opens
@@ -34,6 +40,9 @@ _PURCHASE: Final = BEHAVIOUR_TYPES.index("purchase")
 _CART: Final = BEHAVIOUR_TYPES.index("cart")
 _SEARCH: Final = BEHAVIOUR_TYPES.index("search")
 _STEP: Final = 0.1
+_INTERCEPT_STEP: Final = 0.05
+_MINI_BATCH_MAX: Final = 32
+_LABELS_PER_GROWTH: Final = 250
 
 
 class Labels(Struct, frozen=True):
@@ -54,6 +63,13 @@ class Labels(Struct, frozen=True):
     weight: Floats
     bought: NDArray[np.bool_]
 
+    @staticmethod
+    def joined(parts: Sequence[Labels]) -> Labels:
+        """Labels of at least one part, one after another."""
+        return Labels(
+            *(np.concatenate([getattr(p, f) for p in parts]) for f in Labels.__struct_fields__)
+        )
+
 
 class PurchaseInSession:
     """The task's model and its prequential figures.
@@ -72,7 +88,9 @@ class PurchaseInSession:
             raise ValueError(f"rows keep {FEATURES} features, not {len(self.feature_names)}")
         self.figures = Prequential()
         self.scaler = preprocessing.StandardScaler()
-        self.model = linear_model.LogisticRegression(optimizer=optim.AdaGrad(_STEP))
+        self.model = linear_model.LogisticRegression(
+            optimizer=optim.AdaGrad(_STEP), intercept_lr=_INTERCEPT_STEP
+        )
 
     def inputs(self, known: Floats, events: EventColumns) -> NDArray[np.float32]:
         """(N, 16) features: what was known before each event, and the event itself."""
@@ -122,23 +140,43 @@ class PurchaseInSession:
 
         expired = np.flatnonzero(session_opens(events)[events.starts] & (pending > 0))
         ended = np.flatnonzero((windows.bought | windows.closed) & (total > 0))
-        labels = _join(
-            _from_rows(rows, expired),
-            _from_windows(rows, windows, ended, kept, total, x, p),
+        labels = Labels.joined(
+            [_from_rows(rows, expired), _from_windows(rows, windows, ended, kept, total, x, p)]
         )
         _write_pending(rows, events, windows, kept, total, x, p)
         return labels
 
     def learn(self, labels: Labels) -> None:
         """Score the kept predictions, then learn from them."""
-        if not len(labels.bought):
+        n = len(labels.bought)
+        if not n:
             return
         self.figures.update(labels.bought, labels.probability, labels.weight)
-        scaled = self._learn_scale(labels.x.astype(np.float64)).tolist()
-        weights = np.minimum(labels.weight, WEIGHT_MAX).tolist()
-        names, learn_one = self.feature_names, self.model.learn_one
-        for x, weight, bought in zip(scaled, weights, labels.bought.tolist(), strict=True):
-            learn_one(dict(zip(names, x, strict=True)), bought, w=weight)
+        n_before = self.scaler.counts[self.feature_names[0]]
+        # Labels come sorted by how they became known: all that ended without a purchase first.
+        order = np.random.default_rng(n_before).permutation(n)
+        scaled = self._learn_scale(labels.x[order].astype(np.float64))
+        weight = np.minimum(labels.weight[order], WEIGHT_MAX)
+        bought = labels.bought[order].astype(np.float64)
+        start = 0
+        while start < n:
+            size = min(_MINI_BATCH_MAX, 1 + (n_before + start) // _LABELS_PER_GROWTH)
+            part = slice(start, start + size)
+            self._step(scaled[part], bought[part], weight[part])
+            start += size
+
+    def _step(self, x: Floats, bought: Floats, weight: Floats) -> None:
+        """One step along the mean gradient of (M, 16) scaled features: River's `learn_many`.
+
+        Called below its surface, which takes data frames only and spends a millisecond on each.
+        """
+        model = self.model
+        saved = model._enter_learn_mode(set(self.feature_names))
+        try:
+            gradient = functools.partial(model._eval_gradient_many, x)
+            model._fit(x=self.feature_names, y=bought, w=weight, get_grad=gradient)
+        finally:
+            model._exit_learn_mode(saved)
 
     def _learn_scale(self, x: Floats) -> Floats:
         """(L, 16) what `learn_one` and `transform_one` of the scaler give, one label after another.
@@ -168,8 +206,16 @@ class PurchaseInSession:
         mean = np.array([scaler.means.get(name, 0.0) for name in names])
         return mean, np.array([scaler.vars.get(name, 0.0) for name in names])
 
-    def expire(self, rows: Rows, now_ms: int) -> Labels:
-        """Labels of sessions that ended without a purchase before `now_ms`; cleared in the rows."""
+    def expire(self, rows: Rows | Mapping[str, NDArray[Any]], now_ms: Ints | int) -> Labels:
+        """Labels of sessions that ended without a purchase before `now_ms`; cleared in the rows.
+
+        Parameters
+        ----------
+        rows
+            (R,) rows, or their `PENDING` columns by name.
+        now_ms
+            One time, or one per row.
+        """
         due = np.flatnonzero((rows["intent.pending_n"] > 0) & (rows["intent.pending_due"] < now_ms))
         labels = _from_rows(rows, due)
         rows["intent.pending_n"][due] = 0
@@ -179,8 +225,8 @@ class PurchaseInSession:
         """All that was learnt, by part and feature."""
         return {
             "intercept": {"": float(self.model.intercept)},
-            "weights": dict(self.model.weights),
-            "squared_gradients": dict(self.model.optimizer.g2),
+            "weights": {name: float(w) for name, w in self.model.weights.items()},
+            "squared_gradients": {name: float(g) for name, g in self.model.optimizer.g2.items()},
             "means": dict(self.scaler.means),
             "variances": dict(self.scaler.vars),
             "counts": {name: float(n) for name, n in self.scaler.counts.items()},
@@ -243,7 +289,7 @@ def _uniform(hashes: Hashes) -> Floats:
     return np.asarray((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
-def _from_rows(rows: Rows, index: NDArray[np.intp]) -> Labels:
+def _from_rows(rows: Rows | Mapping[str, NDArray[Any]], index: NDArray[np.intp]) -> Labels:
     """Predictions kept in rows whose session ended without a purchase."""
     return Labels(
         x=rows["intent.pending_x"][index],
@@ -270,15 +316,6 @@ def _from_windows(
         probability=np.where(in_batch, p[k], rows["intent.pending_p"][row]),
         weight=total[index].astype(np.float64),
         bought=windows.bought[index],
-    )
-
-
-def _join(a: Labels, b: Labels) -> Labels:
-    return Labels(
-        x=np.concatenate([a.x, b.x]),
-        probability=np.concatenate([a.probability, b.probability]),
-        weight=np.concatenate([a.weight, b.weight]),
-        bought=np.concatenate([a.bought, b.bought]),
     )
 
 

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from profiler.columns import MONTH_MS
+from profiler.columns import MONTH_MS, Snapshot
 from profiler.facets import FACETS
 from profiler.facets.contract import Facet
 from profiler.spec import DEFAULT_SPEC, ROW_BYTES_MAX
@@ -64,7 +64,7 @@ def test_vectors_are_finite_for_new_and_for_old_people(facet: Facet) -> None:
     for rows in (DEFAULT_SPEC.empty(2), ROWS):
         out = np.full((len(rows), length), np.nan, dtype=np.float32)
 
-        facet.project(rows, out)
+        facet.project(Snapshot(rows), out)
 
         assert np.isfinite(out).all()
 
@@ -72,7 +72,7 @@ def test_vectors_are_finite_for_new_and_for_old_people(facet: Facet) -> None:
 @each_facet
 def test_descriptions_are_plain_json_without_nan(facet: Facet) -> None:
     for rows in (DEFAULT_SPEC.empty(2), ROWS):
-        descriptions = facet.describe(rows)
+        descriptions = facet.describe(Snapshot(rows))
 
         assert len(descriptions) == len(rows)
         assert b"null" not in msgspec.json.encode(descriptions).replace(
@@ -84,8 +84,8 @@ def test_descriptions_are_plain_json_without_nan(facet: Facet) -> None:
 def test_reading_a_row_does_not_change_it(facet: Facet) -> None:
     before = ROWS.tobytes()
 
-    facet.project(ROWS, np.zeros((len(ROWS), 128), dtype=np.float32))
-    facet.describe(ROWS)
+    facet.project(Snapshot(ROWS), np.zeros((len(ROWS), 128), dtype=np.float32))
+    facet.describe(Snapshot(ROWS))
 
     assert ROWS.tobytes() == before
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.batch import RawRecord, Screen
-from profiler.columns import DAY_MS, HOUR_MS
+from profiler.columns import DAY_MS, HOUR_MS, Snapshot
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, is_tombstone
 from tests.folding import Fold, assert_equal
@@ -124,7 +124,7 @@ def test_a_decayed_count_halves_in_a_half_life() -> None:
     fold.apply([click(0), click(1, ts=START_MS + HOUR_MS)])
 
     row = fold.row("user", "u")
-    out = DEFAULT_SPEC.project(row)
+    out = DEFAULT_SPEC.project(Snapshot(row))
     place = next(s.offset for s in DEFAULT_SPEC.slices if s.name == "activity_hour")
     assert np.isclose(np.expm1(out[0, place]), 1.5, rtol=1e-6)
 

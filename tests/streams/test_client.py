@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import redis
 
-from profiler.columns import DAY_MS, HOUR_MS, MONTH_MS
+from profiler.columns import DAY_MS, HOUR_MS, MONTH_MS, Snapshot
 from profiler.errors import ConfigurationError, CorruptState, StoreUnavailable, UnknownSpec
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
@@ -205,7 +205,7 @@ def test_a_reader_brings_a_vector_to_where_the_worker_would_project_it(elapsed_m
         as_of_ms=AS_OF_MS,
         rev=1,
         spec=DEFAULT_SPEC.hash,
-        vector=DEFAULT_SPEC.project(rows)[0],
+        vector=DEFAULT_SPEC.project(Snapshot(rows))[0],
         summary={},
         layout=msgspec.json.decode(msgspec.json.encode(DEFAULT_SPEC.layout()), type=Layout),
     )
@@ -213,7 +213,7 @@ def test_a_reader_brings_a_vector_to_where_the_worker_would_project_it(elapsed_m
     later = profile.at(AS_OF_MS + elapsed_ms)
 
     DEFAULT_SPEC.advance(rows, np.array([AS_OF_MS + elapsed_ms]))
-    projected = DEFAULT_SPEC.project(rows)[0]
+    projected = DEFAULT_SPEC.project(Snapshot(rows))[0]
     for part in DEFAULT_SPEC.slices:
         if part.half_life_ms is not None:
             place = slice(part.offset, part.offset + part.length)
