@@ -28,6 +28,8 @@ from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.tokens import ContentKey, Contents, hash_text
 
 SEARCH: Final = TYPE_CODES[Search]
+PART_RECORDS: Final = 2_048
+"""Records that are decoded and read off at a time: their objects stay in the processor's cache."""
 
 
 class Record(Protocol):
@@ -145,13 +147,23 @@ class Prepared:
     directions: Floats
 
 
-class _Place(NamedTuple):
-    """Where and when the kept events of a batch came from."""
+class _Columns(NamedTuple):
+    """Columns of a part of a batch; see `Prepared`."""
 
     record: NDArray[np.intp]
+    row: NDArray[np.intp]
+    type_code: NDArray[np.intp]
     ts: Ints
     stamped_ms: Ints
-    partition: Ints
+    offset: Ints
+    id_hash: Hashes
+    price: Floats
+    quantity: Floats
+    content: NDArray[np.intp]
+
+
+Subject = str | tuple[str, str]
+"""An id, or its kind and it. A plain text is a user id, by far the most frequent kind."""
 
 
 class Preparer:
@@ -173,26 +185,63 @@ class Preparer:
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
         records = [record for chunk in chunks for record in chunk.records]
-        decoded, rejected = decode_batch([record.value for record in records])
-        ts = self._times(decoded)
-        code = np.repeat(
-            np.array([partition_code(c.topic_code, c.partition) for c in chunks], dtype=np.int64),
-            [len(c.records) for c in chunks],
+        self.contents.make_room(len(records))
+        place: dict[Subject, int] = {}
+        rejected: list[Rejected] = []
+        parts = [
+            self._part(records[start : start + PART_RECORDS], start, place, rejected)
+            for start in range(0, len(records) or 1, PART_RECORDS)
+        ]
+        columns = _Columns(*map(np.concatenate, zip(*parts, strict=True)))
+        codes = [partition_code(chunk.topic_code, chunk.partition) for chunk in chunks]
+        partition = np.repeat(np.array(codes, dtype=np.int64), [len(c.records) for c in chunks])
+        pid = self._pid
+        return Prepared(
+            records=records,
+            rejected=rejected,
+            pids=[pid("user", s) if isinstance(s, str) else pid(*s) for s in place],
+            partition=partition[columns.record],
+            hashes=self.contents.hashes[columns.content],
+            directions=self.contents.directions,
+            **columns._asdict(),
         )
-        stamped = np.array([r.timestamp or 0 for r in records], dtype=np.int64)
-        rejected = sorted([*rejected, *self._screened(decoded, ts, stamped)], key=lambda r: r.index)
-        refused = {r.index for r in rejected}
-        events = [e for i, e in enumerate(decoded) if e is not None and i not in refused]
-        kept = np.delete(np.arange(len(records)), np.array(sorted(refused), dtype=np.intp))
-        place = _Place(kept, ts[kept], stamped[kept], code[kept])
-        return self._columns(records, rejected, events, place)
 
-    def _times(self, events: Sequence[AnyEvent | None]) -> Ints:
-        try:
-            return np.array([0 if e is None else e.ts for e in events], dtype=np.int64)
-        except TypeError:
-            times = [0 if e is None else timestamp_ms(e.ts) for e in events]
-            return np.array(times, dtype=np.int64)
+    def _part(
+        self,
+        records: Sequence[Record],
+        start: int,
+        place: dict[Subject, int],
+        rejected: list[Rejected],
+    ) -> _Columns:
+        """Columns of the records from `start` on; adds to `place` and to `rejected`."""
+        decoded, refused = decode_batch([record.value for record in records])
+        ts = _times(decoded)
+        stamped = np.array([record.timestamp or 0 for record in records], dtype=np.int64)
+        refused += self._screened(decoded, ts, stamped)
+        refused.sort(key=lambda r: r.index)
+        rejected += [Rejected(start + r.index, r.reason) for r in refused]
+        for r in refused:
+            decoded[r.index] = None
+        kept = np.delete(np.arange(len(records)), [r.index for r in refused])
+        events = [event for event in decoded if event is not None]
+        records = [records[i] for i in kept.tolist()]
+        subjects: list[Subject] = [e.user_id or subject_of(e) for e in events]
+        for subject in dict.fromkeys(subjects):
+            place.setdefault(subject, len(place))
+        type_code = np.array([TYPE_CODES[e.__class__] for e in events], dtype=np.intp)
+        price = np.array([e.price for e in events], dtype=np.float64)
+        return _Columns(
+            record=start + kept,
+            row=np.array([place[subject] for subject in subjects], dtype=np.intp),
+            type_code=type_code,
+            ts=ts[kept],
+            stamped_ms=stamped[kept],
+            offset=np.array([record.offset for record in records], dtype=np.int64),
+            id_hash=_id_hashes(events, records),
+            price=np.nan_to_num(price, copy=False, nan=0.0),
+            quantity=np.array([e.quantity for e in events], dtype=np.float64),
+            content=self.contents.indices(_content_keys(events, type_code)),
+        )
 
     def _screened(
         self, events: Sequence[AnyEvent | None], ts: Ints, stamped: Ints
@@ -212,45 +261,13 @@ class Preparer:
                 rejected.append(Rejected(i, "too_old"))
         return rejected
 
-    def _columns(
-        self,
-        records: list[Record],
-        rejected: list[Rejected],
-        events: list[AnyEvent],
-        place: _Place,
-    ) -> Prepared:
-        kept = place.record
-        type_code = np.array([TYPE_CODES[e.__class__] for e in events], dtype=np.intp)
-        offset = np.array([records[i].offset for i in kept.tolist()], dtype=np.int64)
-        row, pids = self._subjects(events)
-        content = self.contents.indices(_content_keys(events, type_code))
-        price = np.array([e.price for e in events], dtype=np.float64)
-        return Prepared(
-            records=records,
-            rejected=rejected,
-            pids=pids,
-            record=kept,
-            row=row,
-            type_code=type_code,
-            ts=place.ts,
-            stamped_ms=place.stamped_ms,
-            partition=place.partition,
-            offset=offset,
-            id_hash=_id_hashes(events, records, kept),
-            price=np.nan_to_num(price, copy=False, nan=0.0),
-            quantity=np.array([e.quantity for e in events], dtype=np.float64),
-            hashes=self.contents.hashes[content],
-            content=content,
-            directions=self.contents.directions,
-        )
 
-    def _subjects(self, events: Sequence[AnyEvent]) -> tuple[NDArray[np.intp], list[str]]:
-        # A plain text is a user id, by far the most frequent kind.
-        subjects: list[str | tuple[str, str]] = [e.user_id or subject_of(e) for e in events]
-        place = {subject: k for k, subject in enumerate(dict.fromkeys(subjects))}
-        pid = self._pid
-        pids = [pid("user", s) if isinstance(s, str) else pid(*s) for s in place]
-        return np.array([place[s] for s in subjects], dtype=np.intp), pids
+def _times(events: Sequence[AnyEvent | None]) -> Ints:
+    try:
+        return np.array([0 if e is None else e.ts for e in events], dtype=np.int64)
+    except TypeError:
+        times = [0 if e is None else timestamp_ms(e.ts) for e in events]
+        return np.array(times, dtype=np.int64)
 
 
 def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> list[ContentKey]:
@@ -262,12 +279,9 @@ def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> li
     return keys
 
 
-def _id_hashes(
-    events: Sequence[AnyEvent], records: Sequence[Record], kept: NDArray[np.intp]
-) -> Hashes:
-    ids = [e.event_id for e in events]
-    if None in ids:
-        for i in (i for i, known in enumerate(ids) if known is None):
-            record = records[int(kept[i])]
-            ids[i] = f"{record.topic}:{record.partition}:{record.offset}"
-    return np.array([hash_text(i) for i in ids], dtype=np.uint64)  # type: ignore[arg-type]  # none is None
+def _id_hashes(events: Sequence[AnyEvent], records: Sequence[Record]) -> Hashes:
+    ids = [
+        f"{r.topic}:{r.partition}:{r.offset}" if e.event_id is None else e.event_id
+        for e, r in zip(events, records, strict=True)
+    ]
+    return np.array([hash_text(i) for i in ids], dtype=np.uint64)

@@ -20,11 +20,13 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MONTH_MS: Final = 30 * DAY_MS
 LANDMARK_HALF_LIVES: Final = 64
+SUMMED_HALF_LIVES_MAX: Final = 8
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Rows = NDArray[np.void]
+Ks = list[int]
 
 
 @dataclass
@@ -256,11 +258,6 @@ def prefix_decayed(
 ) -> Floats:
     """What K decayed sums were worth just before each event, at that event's time.
 
-    A linear recurrence per row, S_i = a_i S_(i-1) + b_i with factors in [0, 1], solved for all rows
-    at once by recursive doubling (Kogge and Stone 1973): log2 of the longest run of one row many
-    passes, each over the events that still have a predecessor at that distance. Everything is
-    relative to the running greatest time, so nothing overflows, however long a batch spans.
-
     Parameters
     ----------
     events
@@ -276,18 +273,49 @@ def prefix_decayed(
     -------
     (N, K) values; late events see what was known when they arrived, at the greatest time so far.
     """
-    previous, latest = events.last_seen
+    _, latest = events.last_seen
+    base = latest[events.starts]
+    at_start = np.empty(stored.shape)
+    for k, half_life_ms in enumerate(half_lives_ms):
+        at_start[:, k] = decayed_at(stored[:, k], events.as_of_before, half_life_ms, base)
+    # Few half-lives are distinct, and powers are dear.
     distinct = list(dict.fromkeys(half_lives_ms))
     column = [distinct.index(half_life_ms) for half_life_ms in half_lives_ms]
     half_lives = np.array(distinct, dtype=np.float64)
-    start_values = np.empty(stored.shape)
-    for k, half_life_ms in enumerate(half_lives_ms):
-        start_values[:, k] = decayed_at(
-            stored[:, k], events.as_of_before, half_life_ms, events.as_of_before
-        )
+    elapsed = latest - base[events.row]
+    scan = _by_sums if elapsed.max() <= SUMMED_HALF_LIVES_MAX * min(distinct) else _by_doubling
+    return scan(events, at_start, contributions, half_lives, column)
+
+
+def _by_sums(
+    events: EventColumns, at_start: Floats, contributions: Floats, half_lives: Floats, column: Ks
+) -> Floats:
+    """Prefix sums of weights relative to each row's first time: for batches that span little.
+
+    Weights are below 2^8, so that sharing one running sum costs rows few of a float64's 52 bits.
+    """
+    _, latest = events.last_seen
+    base = latest[events.starts][events.row]
+    weight = np.exp2((events.ts - base)[:, None] / half_lives)[:, column] * contributions
+    before = np.cumsum(weight, axis=0) - weight
+    before += (at_start - before[events.starts])[events.row]
+    decay = np.exp2((base - latest)[:, None] / half_lives)[:, column]
+    # A sum that ought to be zero may be a rounding error below it.
+    return np.asarray(np.maximum(before, 0.0) * decay)
+
+
+def _by_doubling(
+    events: EventColumns, at_start: Floats, contributions: Floats, half_lives: Floats, column: Ks
+) -> Floats:
+    """Scan for batches of any span: everything is relative to the running greatest time.
+
+    A linear recurrence per row, S_i = a_i S_(i-1) + b_i with factors in [0, 1], solved for all rows
+    at once by recursive doubling (Kogge and Stone 1973): log2 of the longest run of one row many
+    passes, each over the events that still have a predecessor at that distance.
+    """
+    previous, latest = events.last_seen
     factor = np.exp2((previous - latest)[:, None] / half_lives)[:, column]
     value = contributions * np.exp2((events.ts - latest)[:, None] / half_lives)[:, column]
-    at_start = factor[events.starts] * start_values
     value[events.starts] += at_start
     chain = factor.copy()
     chain[events.starts] = 0.0

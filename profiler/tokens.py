@@ -91,10 +91,13 @@ class Contents:
             self.new_names = {kind: {} for kind in NAMED_KINDS}
         return taken
 
+    def make_room(self, n: int) -> None:
+        """Start afresh if n more contents might be too many; indices given before end here."""
+        if len(self._index) + n > self.entries_max and len(self._index) > 1:
+            self._start()
+
     def indices(self, keys: list[ContentKey]) -> NDArray[np.intp]:
         """(N,) index of each content in `hashes` and `directions` as they are after this call."""
-        if len(self._index) + len(keys) > self.entries_max and len(self._index) > 1:
-            self._start()
         index = self._index
         found = [index.get(key, -1) for key in keys]
         if -1 in found:
