@@ -28,6 +28,8 @@ PROBE_POLL_S: Final = 0.002
 PROBE_TIMEOUT_S: Final = 10.0
 N_GENERATED_PER_S: Final = 100_000
 SETTLE_S: Final = 2.0
+LINGER_MS: Final = 5
+"""The default of Kafka's own producer since version 4.0. It is part of every delay."""
 SEED: Final = 7
 
 
@@ -147,7 +149,9 @@ async def _send(pace: Pace, schedule: list[tuple[int, tuple[bytes, bytes]]]) -> 
     on_wire: list[Any] = [None] * pace.n_partitions
     handed_over_ms: list[float] = []
     position = 0
-    async with AIOKafkaProducer(bootstrap_servers=pace.brokers, acks="all") as producer:
+    async with AIOKafkaProducer(
+        bootstrap_servers=pace.brokers, acks="all", linger_ms=LINGER_MS
+    ) as producer:
         while position < len(schedule) or any(due):
             now_ms = time.time() * 1000
             while position < len(schedule) and schedule[position][0] <= now_ms:

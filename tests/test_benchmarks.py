@@ -145,7 +145,7 @@ def test_the_report_has_all_figures(report: Any) -> None:
 
     assert all(found[name] > 0 for name in FIGURES)
     assert found["events_per_s_by_exponent"].keys() == {"1.1"}
-    assert found["share_by_step"]["write"] > 0
+    assert found["step_us_per_event"]["write"] > 0
     assert found["freshness"]["n_probes"] > 0
     assert found["versions"]["faust-streaming"]
 

@@ -46,7 +46,7 @@ def command(events: int | None, runs: int | None, quick: bool, as_json: bool) ->
 def report_lines(report: Any) -> list[str]:
     """Lines that tell what was found."""
     skews = ", ".join(f"{e}: {n:,.0f}" for e, n in report.events_per_s_by_exponent.items())
-    steps = sorted(report.share_by_step.items(), key=lambda entry: -entry[1])[:SHARES_SHOWN]
+    steps = sorted(report.step_us_per_event.items(), key=lambda entry: -entry[1])[:SHARES_SHOWN]
     fresh = report.freshness
     return [
         f"worker       {report.events_per_s:10,.0f} events/s   by exponent: {skews}",

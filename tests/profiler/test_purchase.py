@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import random
+from unittest import mock
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import preprocessing
+from river import linear_model, optim, preprocessing
 
 from profiler.batch import RawRecord
 from profiler.facets.sessions import GAP_MS
 from profiler.models.bank import ModelBank
-from profiler.models.purchase import PurchaseInSession
+from profiler.models.purchase import Labels, PurchaseInSession
 from profiler.spec import DEFAULT_SPEC
 from tests.folding import Fold
 from tests.strategies import START_MS, record
@@ -129,6 +130,51 @@ def test_the_scale_is_learnt_as_rivers_scaler_learns_it() -> None:
         features = dict(zip(task.feature_names, row, strict=True))
         scaler.learn_one(features)
         assert np.allclose(list(scaler.transform_one(features).values()), got, atol=1e-9)
+
+
+def test_a_single_label_is_learnt_as_river_learns_it() -> None:
+    task = PurchaseInSession(DEFAULT_SPEC.feature_names)
+    river = linear_model.LogisticRegression(optim.AdaGrad(0.1), intercept_lr=0.05)
+    rng = np.random.default_rng(11)
+
+    for _ in range(30):
+        x, weight = rng.normal(size=16), float(rng.integers(1, 16))
+        task._step(x[None], np.array([float(x[2] > 0)]), np.array([weight]))
+        river.learn_one(dict(zip(task.feature_names, x.tolist(), strict=True)), x[2] > 0, w=weight)
+
+    found = [task.model.weights[name] for name in task.feature_names]
+    assert np.allclose(found, [river.weights[name] for name in task.feature_names], atol=1e-12)
+    assert np.isclose(task.model.intercept, river.intercept, atol=1e-12)
+
+
+def test_several_labels_are_one_step_along_their_mean_gradient() -> None:
+    task = PurchaseInSession(DEFAULT_SPEC.feature_names)
+    rng = np.random.default_rng(13)
+    x, bought, weight = rng.normal(size=(8, 16)), rng.integers(0, 2, 8), rng.integers(1, 5, 8)
+
+    task._step(x, bought.astype(float), weight.astype(float))
+
+    # At weights of zero every prediction is 0.5, and AdaGrad's first step has one size.
+    gradient = ((0.5 - bought) * weight) @ x / len(x)
+    found = [task.model.weights[name] for name in task.feature_names]
+    assert np.allclose(found, -0.1 * np.sign(gradient), atol=1e-6)
+
+
+def test_every_label_is_learnt_whatever_the_size_of_the_mini_batches() -> None:
+    task = PurchaseInSession(DEFAULT_SPEC.feature_names)
+    rng = np.random.default_rng(17)
+    sizes = [1, 400, 9_000, 7]
+
+    with mock.patch.object(task, "_step", wraps=task._step) as step:
+        for n in sizes:
+            x = rng.normal(size=(n, 16)).astype(np.float32)
+            p, weight = np.full(n, 0.5, dtype=np.float32), np.ones(n)
+            task.learn(Labels(x=x, probability=p, weight=weight, bought=x[:, 0] > 0))
+
+    learnt = [len(call.args[0]) for call in step.call_args_list]
+    assert sum(learnt) == sum(sizes) == sum(task.figures.n_labels)
+    assert learnt[:250] == [1] * 250
+    assert max(learnt) == 32
 
 
 def test_a_session_nobody_returned_to_becomes_a_negative() -> None:
