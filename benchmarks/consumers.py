@@ -122,7 +122,6 @@ class WorkerProcess(Child):
             "PROFILER_PSEUDONYM_KEY": KEY,
             "PROFILER_TOPIC_PREFIX": topic_prefix,
             "PROFILER_GROUP": group,
-            "PROFILER_SESSION_TIMEOUT_S": "6",
             "PROFILER_WEB_PORT": str(self._port),
         }
         super().__init__("the worker", [sys.executable, "-m", "streams.cli", "worker"], environ)

@@ -152,7 +152,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 1.0
     session_timeout_s: Annotated[
         float, Meta(ge=1, le=1_800, description="silence after which a worker is taken for dead, s")
-    ] = 10.0
+    ] = 6.0
     store_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="longest wait for an answer of the store, s")
     ] = 5.0

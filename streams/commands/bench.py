@@ -16,7 +16,7 @@ SHARES_SHOWN: Final = 10
 
 EPILOG: Final = """\b
 Examples:
-  profiler bench                                   about 6 minutes, on a machine left alone
+  profiler bench                                   about 5 minutes, on a machine left alone
   profiler bench --quick --json
 
 Starts a broker, a store, workers and plain agents by itself. benchmarks/README.md says what each
