@@ -154,7 +154,8 @@ class PurchaseInSession:
         self.figures.update(labels.bought, labels.probability, labels.weight)
         n_before = self.scaler.counts[self.feature_names[0]]
         # Labels come sorted by how they became known: all that ended without a purchase first.
-        order = np.random.default_rng(n_before).permutation(n)
+        chance = np.random.default_rng(n_before)
+        order = chance.permutation(n)
         scaled = self._learn_scale(labels.x[order].astype(np.float64))
         weight = np.minimum(labels.weight[order], WEIGHT_MAX)
         bought = labels.bought[order].astype(np.float64)
