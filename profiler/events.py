@@ -4,7 +4,7 @@ Every record is parsed once, here, into a frozen struct whose types carry the li
 not fit becomes a `Rejected` value with a reason from a closed list, never an exception: one bad
 record must not unwind a batch.
 
-An event type is added by one class below and its place in `EVENT_TYPES`.
+An event type is added by one class below and its place in `AnyEvent`; see docs/adding.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Token = Annotated[str, Meta(min_length=1, max_length=256)]
 Title = Annotated[str, Meta(max_length=512)]
 Text = Annotated[str, Meta(max_length=8_192)]
 Amount = Annotated[float, Meta(ge=0.0, le=1e12)]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 TimestampMs = Annotated[int, Meta(ge=1, le=TS_MAX_MS, description="milliseconds since 1970, UTC")]
 Rfc3339 = Annotated[dt.datetime, Meta(tz=True, description="RFC 3339 with a time zone")]
@@ -284,9 +284,10 @@ def decode_batch(values: Sequence[bytes | None]) -> tuple[list[AnyEvent | None],
 _FAULTS: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DECODER: Final = msgspec.json.Decoder(AnyEvent)
-_PATH: Final = re.compile(r"`\$\.([a-z_]+)")
-_MISSING: Final = re.compile(r"missing required field `([a-z_]+)`")
-_UNKNOWN_TYPE: Final = re.compile(r"Invalid value '.*' - at `\$\.type`", re.DOTALL)
+# A message may quote what the producer wrote, so it is read from its ends only.
+_PATH: Final = re.compile(r" - at `\$\.([a-z_]+)[^`]*`\Z")
+_MISSING: Final = re.compile(r"\AObject missing required field `([a-z_]+)`\Z")
+_UNKNOWN_TYPE: Final = re.compile(r"\AInvalid value '.*' - at `\$\.type`\Z", re.DOTALL)
 
 
 def _decode_one_by_one(
@@ -322,7 +323,8 @@ def _reason_of(fault: str) -> str:
     if _UNKNOWN_TYPE.match(fault):
         return "unknown_type"
     found = _MISSING.search(fault) or _PATH.search(fault)
-    reason = f"invalid:{found[1]}" if found else "malformed" if "Expected `object`" in fault else ""
+    no_object = fault.startswith("Expected `object`")
+    reason = f"invalid:{found[1]}" if found else "malformed" if no_object else ""
     return reason if reason in _REASON_SET else "invalid:event"
 
 
@@ -336,9 +338,17 @@ def _non_finite_field(value: bytes) -> str:
         return "malformed"
     if isinstance(fields, dict):
         for name, found in fields.items():
-            if found is _NON_FINITE and f"invalid:{name}" in _REASON_SET:
+            if _is_non_finite(found) and f"invalid:{name}" in _REASON_SET:
                 return f"invalid:{name}"
     return "malformed"
+
+
+def _is_non_finite(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_non_finite, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_non_finite, value))
+    return value is _NON_FINITE
 
 
 _NON_FINITE: Final = object()

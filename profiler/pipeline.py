@@ -80,7 +80,7 @@ def process(
     """
     outcomes: Counter[str] = Counter(rejected=len(prepared.rejected))
     erased = _erasures(prepared, stored, outcomes)
-    applicable = _new_events(prepared, stored, erased, outcomes)
+    applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
     lap("deduplicate")
     run = _Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
@@ -88,8 +88,13 @@ def process(
     outcomes["applied"] = len(applicable) - len(failed)
     outcomes["rejected"] += len(failed)
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
+    # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
+    run.raise_fences(duplicates)
     is_changed = np.zeros(len(prepared.pids), dtype=bool)
-    is_changed[prepared.row[np.setdiff1d(applicable, failed) if failed else applicable]] = True
+    is_changed[prepared.row[applicable]] = True
+    is_changed[prepared.row[duplicates]] = True
+    # Of somebody whose only events cannot be applied nothing is known.
+    is_changed &= stored.rows["core.n_accepted"] > 0
     place = np.flatnonzero(is_changed)
     rows = stored.rows if is_changed.all() else stored.rows[place]
     now = Snapshot(rows)
@@ -141,18 +146,19 @@ class _Run:
         else:
             self.stored.rows[place] = rows
         # A poisoned event's fence moves too: it is a dead letter, and must not come again.
-        self._raise_fences(order)
+        self.raise_fences(order)
         self.labels.append(labels)
         return []
 
     def _halve(self, index: NDArray[np.intp]) -> list[int]:
         if len(index) == 1:
-            self._raise_fences(index)
+            self.raise_fences(index)
             return [int(index[0])]
         middle = len(index) // 2
         return self.apply(index[:middle]) + self.apply(index[middle:])
 
-    def _raise_fences(self, index: NDArray[np.intp]) -> None:
+    def raise_fences(self, index: NDArray[np.intp]) -> None:
+        """Note that these events, whatever became of them, must not be looked at again."""
         p = self.prepared
         self.stored.fences.raise_to(p.row[index], p.partition[index], p.offset[index])
 
@@ -169,8 +175,8 @@ def _erasures(prepared: Prepared, stored: Stored, outcomes: Counter[str]) -> dic
 
 def _new_events(
     prepared: Prepared, stored: Stored, erased: dict[int, int], outcomes: Counter[str]
-) -> NDArray[np.intp]:
-    """Events that change a facet and have not been applied yet, in arrival order."""
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Events that change a facet and have not been applied yet, in arrival order; duplicates."""
     gone = stored.erased.copy()
     gone[list(erased)] = True
     is_gone = gone[prepared.row]
@@ -190,7 +196,7 @@ def _new_events(
         rows["core.recent"], rows["core.n_accepted"], prepared.row[left], prepared.id_hash[left]
     )
     outcomes["duplicate"] = int(duplicate.sum())
-    return np.sort(left[~duplicate])
+    return np.sort(left[~duplicate]), left[duplicate]
 
 
 def _event_columns(

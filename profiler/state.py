@@ -1,6 +1,6 @@
 """Stored states: bytes to rows and back, migration between specs, merging.
 
-``format | spec hash (8) | rev (8, little-endian) | row | n | n × (topic, partition, offset)``
+``format | spec hash (8) | rev (8, little-endian) | row | n (2) | n × (topic, partition, offset)``
 
 Format 1 is a row with its fence; format 2 a tombstone, whose row is the time of erasure. The
 revision has a fixed place so that a store can compare it without understanding the rest.
@@ -26,6 +26,7 @@ FORMAT_TOMBSTONE: Final = 2
 REV_SLICE: Final = slice(9, 17)
 REV_MAX: Final = 2**63 - 1
 _HEADER: Final = 17
+_COUNT: Final = 2
 _FENCE: Final = np.dtype([("topic", "u1"), ("partition", "<u4"), ("offset", "<i8")])
 
 Layout = Mapping[str, Any]
@@ -82,10 +83,10 @@ def encode_states(spec: Spec, rows: Rows, rev: Ints, fences: Fences) -> list[byt
         values[r] = values[r][: -_FENCE.itemsize]
     for r, others in fences.more.items():
         tail = np.array([(c >> 24, c & 0xFFFFFF, o) for c, o in others.items()], dtype=_FENCE)
-        n_place = _HEADER + spec.dtype.itemsize
-        value = bytearray(values[r])
-        value[n_place] += len(others)
-        values[r] = bytes(value) + tail.tobytes()
+        at = _HEADER + spec.dtype.itemsize
+        n = int.from_bytes(values[r][at : at + _COUNT], "little") + len(others)
+        head, rest = values[r][:at], values[r][at + _COUNT :]
+        values[r] = head + n.to_bytes(_COUNT, "little") + rest + tail.tobytes()
     return values
 
 
@@ -199,7 +200,7 @@ def _packed_dtype(row: np.dtype[np.void]) -> np.dtype[np.void]:
             ("spec", "V8"),
             ("rev", "<u8"),
             ("row", row),
-            ("n", "u1"),
+            ("n", "<u2"),
             ("fence", _FENCE),
         ]
     )
@@ -221,14 +222,15 @@ def _decode_other(
     found = spec_hash_of(value)
     dtype = spec.dtype if found == spec.hash else _known_dtype(found, layouts)
     end = _HEADER + dtype.itemsize
-    if len(value) < end + 1 or len(value) != end + 1 + value[end] * _FENCE.itemsize:
+    n = int.from_bytes(value[end : end + _COUNT], "little")
+    if len(value) < end + _COUNT or len(value) != end + _COUNT + n * _FENCE.itemsize:
         raise CorruptState(f"a stored state under spec {found} has {len(value)} bytes")
     row = np.frombuffer(value[_HEADER:end], dtype=dtype)
     if found == spec.hash:
         stored.rows[r] = row[0]
     else:
         _migrate(row, layouts[found], spec, stored.rows[r : r + 1])
-    _decode_fence(value[end + 1 :], r, stored.fences)
+    _decode_fence(value[end + _COUNT :], r, stored.fences)
 
 
 def _decode_fence(tail: bytes, r: int, fences: Fences) -> None:

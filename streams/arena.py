@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from profiler.columns import Rows
 from profiler.dedupe import NO_PARTITION, Fences
+from profiler.errors import ConfigurationError
 from profiler.spec import Spec
 from profiler.state import Stored
 
@@ -30,11 +31,20 @@ class Arena:
         Of the rows.
     capacity
         Number of places; memory is `capacity` times the size of a row, taken as it fills.
+
+    Raises
+    ------
+    ConfigurationError
+        If the machine cannot have that much.
     """
 
     def __init__(self, spec: Spec, capacity: int) -> None:
         self.capacity = capacity
-        self._rows = spec.empty(capacity)
+        try:
+            self._rows = spec.empty(capacity)
+        except MemoryError:
+            problem = f"asks for {capacity * spec.dtype.itemsize / 1e9:,.0f} GB, more than there is"
+            raise ConfigurationError("PROFILER_ARENA_ROWS", problem) from None
         self._rev = np.zeros(capacity, dtype=np.int64)
         self._fences = Fences.empty(capacity)
         self._erased = np.zeros(capacity, dtype=bool)

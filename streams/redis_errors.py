@@ -59,8 +59,9 @@ def our_errors() -> Iterator[None]:
 def checked_url(url: str) -> str:
     """Return the address as it is, if it is one."""
     try:
-        redis.connection.parse_url(url)  # type: ignore[no-untyped-call]  # untyped upstream
-    except ValueError:
+        # Connects to nothing, but takes all options in the address.
+        redis.ConnectionPool.from_url(url).make_connection()
+    except (TypeError, ValueError, redis.RedisError):
         # Not chained: the cause's message may quote a part of it.
         raise ConfigurationError(SETTING, f"is no address of a store, e.g. {_EXAMPLE}") from None
     return url

@@ -339,6 +339,7 @@ def _as_text(value: object) -> str:
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+    user, at, host = parts.netloc.rpartition("@")
+    # Options may hold a password as well.
+    query = "***" if parts.query else ""
+    return urlunsplit(parts._replace(netloc=("***" if user else "") + at + host, query=query))

@@ -19,6 +19,7 @@ from streams.settings import Settings
 
 BOOTSTRAP_TIMEOUT_MS: Final = 5_000
 REQUEST_TIMEOUT_MS: Final = 10_000
+RECORD_BYTES_MAX: Final = 1_310_720
 DEAD_LETTER_BYTES_MAX: Final = 2_097_152
 
 
@@ -55,7 +56,9 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
 
 
 TOPICS: Final = (
-    TopicSpec(name="events", purpose="what people did"),
+    # Kafka's default refuses records of 1 MiB before anybody can say why: here they arrive, and
+    # become dead letters.
+    TopicSpec(name="events", purpose="what people did", bytes_max=RECORD_BYTES_MAX),
     TopicSpec(name="forwarded", purpose="events on their way to their home partition"),
     TopicSpec(
         name="deadletter",

@@ -256,13 +256,17 @@ class Worker:
     async def _write(self, work: Work) -> set[str]:
         """Send a batch: dead letters, names, profiles. Returns the people who were refused."""
         started = time.perf_counter()
+        await self._send_letters(work)
+        refused, _ = await asyncio.gather(self._commit(work.writes), self._put_names(work))
+        work.seconds["write"] = time.perf_counter() - started
+        if not refused:
+            self._observe(work, 0)
+        return refused
+
+    async def _send_letters(self, work: Work) -> None:
         letters = [DeadLetter(record, reason) for record, reason in rejected_records(work)]
         if letters:
             await self._patience.until_done(lambda: self._dead_letters.send(letters))
-        refused, _ = await asyncio.gather(self._commit(work.writes), self._put_names(work))
-        work.seconds["write"] = time.perf_counter() - started
-        self._observe(work, letters, len(refused))
-        return refused
 
     async def _commit(self, writes: dict[str, ProfileWrite | Erasure]) -> set[str]:
         """Write profiles. A repetition of what had arrived is refused, and so reloaded."""
@@ -280,6 +284,7 @@ class Worker:
         refused = await flight.write
         if refused:
             await self._settle(refused, flight.work, following)
+            self._observe(flight.work, len(refused))
         for delivery in flight.deliveries:
             delivery.acknowledge()
 
@@ -294,15 +299,18 @@ class Worker:
         while refused:
             self._updater.arena.drop(refused)
             again = await self._compute(chunks)
+            # What fails on the row as it is now may not have failed before.
+            await self._send_letters(again)
             refused = await self._commit(again.writes)
             chunks = again.records_of(refused)
 
-    def _observe(self, work: Work, letters: list[DeadLetter], n_refused: int) -> None:
+    def _observe(self, work: Work, n_refused: int) -> None:
+        """Tell what a batch did, once all of it is readable."""
         now_s = time.time()
         prepared, outcomes = work.prepared, work.processed.outcomes
         # A record without a timestamp, or with one from a faster clock, has no delay to speak of.
         readable_s = now_s - prepared.stamped_ms[prepared.stamped_ms > 0] / 1000
-        reasons = Counter(letter.reason for letter in letters)
+        reasons = Counter(reason for _, reason in rejected_records(work))
         self._metrics.observe_batch(
             BatchFigures(
                 n_events=len(prepared.records),

@@ -11,11 +11,12 @@ from profiler.tokens import NAMED_KINDS
 
 NAMES_MAX: Final = 1_000_000
 SUMMARY_BYTES_MAX: Final = 16_384
-FENCE_ENTRIES_MAX: Final = 255
+FENCE_ENTRIES_MAX: Final = 20_000
+"""Two topics of 10,000 partitions; with the default partitioner there is one."""
 _STATE_HEADER_BYTES: Final = 17
 _FENCE_ENTRY_BYTES: Final = 13
 _STATE_BYTES_MAX: Final = (
-    _STATE_HEADER_BYTES + ROW_BYTES_MAX + 1 + FENCE_ENTRIES_MAX * _FENCE_ENTRY_BYTES
+    _STATE_HEADER_BYTES + ROW_BYTES_MAX + 2 + FENCE_ENTRIES_MAX * _FENCE_ENTRY_BYTES
 )
 
 
@@ -87,11 +88,11 @@ def _state() -> dict[str, Any]:
             },
             {
                 "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize,
-                "bytes": 1,
-                "content": "format 1: number of fence entries",
+                "bytes": 2,
+                "content": "format 1: number of fence entries, little-endian",
             },
             {
-                "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize + 1,
+                "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize + 2,
                 "bytes": f"{_FENCE_ENTRY_BYTES} each",
                 "content": (
                     "format 1: fence entries: topic (1 byte: 0 events, 1 forwarded), "

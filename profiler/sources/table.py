@@ -20,6 +20,9 @@ from msgspec import Struct
 from profiler.errors import UsageError
 from profiler.sources.source import Converted, Form, Origin
 
+ROW_LINES_MAX: Final = 16
+"""A row of more lines is none: somewhere in it is a quote that was never meant to open a field."""
+
 Fields = Sequence[str]
 """Fields of one row in the order of the table's columns; a missing one is empty."""
 
@@ -56,7 +59,9 @@ class Table(Struct, frozen=True):
     def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
         """Give the records of the rows, numbered from 1 without the header.
 
-        A row with the wrong number of fields is passed on as its original bytes.
+        A line with the wrong number of fields, or with a quote that does not close, is passed on as
+        its original bytes. Of a row of several lines that is only the first: the second may be a
+        good row that a stray quote swallowed.
 
         Raises
         ------
@@ -79,7 +84,7 @@ class Table(Struct, frozen=True):
         event, record = self.event, origin.record
         for number, row in enumerate(rows, 1):
             if row is None or len(row) != width:
-                yield Converted(None, source.original())
+                yield Converted(None, source.reject_row())
             else:
                 row.append("")  # what a missing optional column picks
                 yield record(event(pick(row)), str(number))
@@ -183,13 +188,16 @@ class _Lines:
         self._long_delimiter = delimiter if len(delimiter) > 1 else None
         self.delimiter = "\t" if self._long_delimiter else delimiter
         self._row: list[bytes] = []
+        self._again: list[bytes] = []
         self._is_first = True
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        if len(self._row) == ROW_LINES_MAX:
+            raise csv.Error("a quote does not close")
+        line = self._again.pop() if self._again else next(self._lines)
         if self._is_first:
             self._is_first = False
             line = line.removeprefix(_BYTE_ORDER_MARK)
@@ -204,20 +212,24 @@ class _Lines:
     def start_row(self) -> None:
         self._row.clear()
 
-    def original(self) -> bytes:
-        return b"".join(self._row).rstrip(b"\r\n")
+    def reject_row(self) -> bytes:
+        """Give the first line of the row; the others are read again, as rows of their own."""
+        first, *others = self._row
+        self._again += reversed(others)
+        return first.rstrip(b"\r\n")
 
 
 def _records(source: _Lines) -> Iterator[list[str] | None]:
     """Rows as lists of fields, None for what is not a row. Blank lines are left out."""
-    reader = csv.reader(source, delimiter=source.delimiter)
+    # Strict, or a stray quote and one in a later row would pass for the ends of one field.
+    reader = csv.reader(source, delimiter=source.delimiter, strict=True)
     while True:
         source.start_row()
         try:
             row = next(reader)
         except StopIteration:
             return
-        except csv.Error:  # a quote that never closes, up to the parser's limit of a field
+        except csv.Error:
             yield None
             continue
         if row:

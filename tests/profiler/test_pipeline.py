@@ -21,6 +21,20 @@ def click(offset: int, **fields: object) -> RawRecord:
     return record(event, offset)
 
 
+def test_a_duplicate_from_another_partition_is_not_applied_when_it_comes_again() -> None:
+    fold = Fold()
+    original, copy = click(0, event_id="x"), click(0, event_id="x")._replace(partition=1)
+    fold.apply([original])
+    fold.apply([copy])
+    # Enough to push its id out of the ring.
+    fold.apply([click(k) for k in range(1, 41)])
+
+    _, processed = fold.apply([copy])
+
+    assert processed.outcomes["fenced"] == 1
+    assert int(fold.row("user", "u")["core.n_accepted"][0]) == 41
+
+
 @given(events=event_lists(min_size=1), cuts=st.lists(st.integers(1, 79), max_size=6))
 @settings(deadline=None, max_examples=150)
 def test_any_split_into_batches_gives_the_same_rows(

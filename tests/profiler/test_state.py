@@ -51,6 +51,16 @@ def test_states_come_back_from_their_bytes(
     assert stored.fences.more == fences.more
 
 
+def test_a_row_keeps_a_fence_for_every_partition_its_events_came_from() -> None:
+    fences = Fences.empty(1)
+    for p in range(300):
+        fences.raise_to(np.array([0]), np.array([partition_code(0, p)]), np.array([p + 7]))
+
+    [value] = encode_states(DEFAULT_SPEC, DEFAULT_SPEC.empty(1), np.array([3]), fences)
+
+    assert decode_states([value], DEFAULT_SPEC, {}).fences.more == fences.more
+
+
 def test_people_of_whom_nothing_is_known_have_empty_rows_and_revision_zero() -> None:
     stored = decode_states([None, encode_tombstone(5, 1)], DEFAULT_SPEC, {})
 

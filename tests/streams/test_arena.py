@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.dedupe import Fences
+from profiler.errors import ConfigurationError
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import Stored
 from streams.arena import Arena
@@ -40,6 +42,11 @@ def test_everybody_of_a_batch_is_there_whatever_was_evicted(batches: list[set[in
         assert found.rows["core.n_accepted"].tolist() == numbers
         assert found.rev.tolist() == numbers
         assert len(arena) <= arena.capacity
+
+
+def test_more_memory_than_there_is_is_refused_with_the_setting() -> None:
+    with pytest.raises(ConfigurationError, match="PROFILER_ARENA_ROWS"):
+        Arena(DEFAULT_SPEC, 10**12)
 
 
 def test_rows_of_the_batch_before_are_not_evicted() -> None:

@@ -268,9 +268,10 @@ def test_a_refused_password_is_a_configuration_error_that_does_not_show_it(
     asyncio.run(scenario())
 
 
-def test_an_address_that_is_none_is_refused_without_showing_it() -> None:
+@pytest.mark.parametrize("url", ["http://:pa55word@store", "redis://:pa55word@store?foo=1"])
+def test_an_address_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match="PROFILER_STORE_URL") as refused:
-        RedisStore("http://:pa55word@store", spec_hash=SPEC, state_ttl_s=TTL_S, timeout_s=5)
+        RedisStore(url, spec_hash=SPEC, state_ttl_s=TTL_S, timeout_s=5)
 
     assert "pa55word" not in str(refused.value)
 

@@ -185,6 +185,12 @@ def test_secrets_are_never_shown() -> None:
     assert "redis://***@h:1/0" in shown
 
 
+def test_options_of_the_address_are_not_shown() -> None:
+    settings = load_settings(KEY | {"PROFILER_STORE_URL": "redis://h:1/0?password=hunter2"})
+
+    assert "hunter2" not in f"{settings!r} {settings.public()}"
+
+
 def test_the_process_gives_its_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROFILER_PSEUDONYM_KEY", "k" * 32)
     monkeypatch.setenv("PROFILER_GROUP", "blue")

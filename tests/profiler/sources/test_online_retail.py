@@ -5,15 +5,33 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from profiler.errors import UsageError
 from profiler.events import AnyEvent, Purchase, Refund, decode_batch
 from profiler.sources import source_named
+from profiler.sources.table import ROW_LINES_MAX
 
 Convert = Callable[..., list[AnyEvent]]
 Reasons = Callable[[str, str], list[str]]
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+GOOD = "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom\n"
+QUOTED = GOOD.replace("HOLDER", '"HOLDER, 5"" WIDE"')
+STRAY_QUOTE = GOOD.replace("HOLDER", '"HOLDER')
+
+
+def values_of(rows: list[str]) -> list[bytes]:
+    """Values of the records of these rows under a header."""
+    lines = (HEADER + "".join(rows)).encode().splitlines(keepends=True)
+    return [record.value for record in source_named("online-retail").convert(lines, "sample")]
+
+
+def refused(values: list[bytes]) -> list[int]:
+    """Which of the values the worker refuses as malformed."""
+    _, rejected = decode_batch(values)
+    return [r.index for r in rejected if r.reason == "malformed"]
 
 
 def test_an_invoice_line_is_a_purchase(convert: Convert) -> None:
@@ -88,18 +106,44 @@ def test_latin_1_is_read_as_such() -> None:
     assert event.title == "CAFÉ £"
 
 
-def test_a_quote_that_never_closes_loses_no_bytes(reasons: Reasons) -> None:
-    rows = '536365,1,"HOLDER,6,2010-12-01 08:26:00,2.55,17850,UK\n' * 1
-    rest = "536365,1,HOLDER,6,2010-12-01 08:26:00,2.55,17850,UK\n" * 3
+@pytest.mark.parametrize("n_after", [0, 1, 3, 500])
+def test_a_quote_that_never_closes_costs_only_its_own_row(n_after: int) -> None:
+    broken = STRAY_QUOTE
+    rows = [GOOD, broken, *[GOOD] * n_after]
 
-    records = list(
-        source_named("online-retail").convert(
-            (HEADER + rows + rest).encode().splitlines(keepends=True), "sample"
-        )
-    )
+    values = values_of(rows)
 
-    assert [record.value for record in records] == [(rows + rest).encode().rstrip()]
-    assert reasons("online-retail", HEADER + rows + rest) == ["malformed"]
+    assert values[1] == broken.rstrip().encode()
+    assert refused(values) == [1]
+    assert len(values) == len(rows)
+
+
+def test_a_quote_that_a_later_rows_quote_seems_to_close_costs_only_its_own_row() -> None:
+    # Read leniently, the first two rows together would have the right number of fields.
+    rows = [STRAY_QUOTE, QUOTED, GOOD, GOOD]
+
+    values = values_of(rows)
+
+    assert refused(values) == [0]
+    assert len(values) == 4
+
+
+@given(st.lists(st.sampled_from(["good", "quoted", "broken"]), max_size=60))
+def test_a_row_is_refused_exactly_where_its_own_quote_is_stray(kinds: list[str]) -> None:
+    rows = [{"good": GOOD, "quoted": QUOTED, "broken": STRAY_QUOTE}[kind] for kind in kinds]
+
+    values = values_of(rows)
+
+    assert refused(values) == [n for n, kind in enumerate(kinds) if kind == "broken"]
+    assert len(values) == len(rows)
+
+
+def test_a_quoted_field_may_have_line_breaks(convert: Convert) -> None:
+    title = "\n".join(f"line {number}" for number in range(ROW_LINES_MAX))
+
+    events = convert("online-retail", HEADER + GOOD.replace("HOLDER", f'"{title}"') + GOOD)
+
+    assert [getattr(event, "title", None) for event in events] == [title, "HOLDER"]
 
 
 def test_a_file_of_another_source_is_refused_with_the_missing_columns() -> None:
