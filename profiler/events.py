@@ -10,13 +10,13 @@ An event type is added by one class below and its place in `AnyEvent`; see docs/
 from __future__ import annotations
 
 import datetime as dt
-import json
-import re
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
+
+from profiler.faultfinding import field_at_fault, is_no_object, is_unknown_type, non_finite_fields
 
 EVENT_BYTES_MAX: Final = 262_144
 TS_MAX_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z
@@ -284,10 +284,7 @@ def decode_batch(values: Sequence[bytes | None]) -> tuple[list[AnyEvent | None],
 _FAULTS: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DECODER: Final = msgspec.json.Decoder(AnyEvent)
-# A message may quote what the producer wrote, so it is read from its ends only.
-_PATH: Final = re.compile(r" - at `\$\.([a-z_]+)[^`]*`\Z")
-_MISSING: Final = re.compile(r"\AObject missing required field `([a-z_]+)`\Z")
-_UNKNOWN_TYPE: Final = re.compile(r"\AInvalid value '.*' - at `\$\.type`\Z", re.DOTALL)
+_REASON_SET: Final = frozenset(REASONS)
 
 
 def _decode_one_by_one(
@@ -314,42 +311,19 @@ def _decode_one(value: bytes | None) -> tuple[AnyEvent | None, str | None]:
     except msgspec.ValidationError as fault:
         return None, _reason_of(str(fault))
     except (msgspec.DecodeError, UnicodeError):
-        return None, _non_finite_field(value)
+        return None, _reason_of_text(value)
     except _FAULTS:
         return None, "malformed"
 
 
 def _reason_of(fault: str) -> str:
-    if _UNKNOWN_TYPE.match(fault):
+    if is_unknown_type(fault):
         return "unknown_type"
-    found = _MISSING.search(fault) or _PATH.search(fault)
-    no_object = fault.startswith("Expected `object`")
-    reason = f"invalid:{found[1]}" if found else "malformed" if no_object else ""
+    reason = "malformed" if is_no_object(fault) else f"invalid:{field_at_fault(fault)}"
     return reason if reason in _REASON_SET else "invalid:event"
 
 
-def _non_finite_field(value: bytes) -> str:
+def _reason_of_text(value: bytes) -> str:
     """NaN and Infinity are not JSON, but common from Python producers: name their field."""
-    if b"NaN" not in value and b"Infinity" not in value:
-        return "malformed"
-    try:
-        fields = json.loads(value, parse_constant=lambda _: _NON_FINITE)
-    except (ValueError, RecursionError):
-        return "malformed"
-    if isinstance(fields, dict):
-        for name, found in fields.items():
-            if _is_non_finite(found) and f"invalid:{name}" in _REASON_SET:
-                return f"invalid:{name}"
-    return "malformed"
-
-
-def _is_non_finite(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(map(_is_non_finite, value.values()))
-    if isinstance(value, list):
-        return any(map(_is_non_finite, value))
-    return value is _NON_FINITE
-
-
-_NON_FINITE: Final = object()
-_REASON_SET: Final = frozenset(REASONS)
+    reasons = (f"invalid:{name}" for name in non_finite_fields(value))
+    return next((reason for reason in reasons if reason in _REASON_SET), "malformed")
