@@ -1,4 +1,4 @@
-"""What is wrong with a record that could not be decoded, by the decoder's message or the text itself.
+"""What is wrong with a record that was not decoded: by the message of the decoder, or by its text.
 
 A message may quote what the producer wrote, so it is read from its ends only.
 """

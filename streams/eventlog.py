@@ -1,4 +1,4 @@
-"""The topic of events as a log with a beginning and an end: read it all, and see who lags behind.
+"""A topic as a log with a beginning and an end: read it all, and see who lags behind.
 
 For tools that look at the whole stream once, such as the audit; workers read through Faust.
 """
@@ -28,8 +28,13 @@ Ends = Mapping[int, int]
 """Offset after the last record, by partition."""
 
 
-def ends_of(settings: Settings) -> Ends:
-    """Find the end of each partition of the topic of events: what a fetch near it says.
+def ends_of(settings: Settings, name: str = "events") -> Ends:
+    """Find the end of each partition of a topic: what a fetch near it says.
+
+    Parameters
+    ----------
+    name
+        One of `streams.settings.TOPICS`.
 
     Raises
     ------
@@ -43,8 +48,8 @@ def ends_of(settings: Settings) -> Ends:
     The usual question, `end_offsets`, is answered by the embedded broker (Tansu 0.6) with the place
     after the *first* record of the last batch, and so is the lag that is computed from it.
     """
+    topic = settings.topic(name)
     with _consumer(settings) as consumer:
-        topic = settings.topic("events")
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
             raise UsageError(f"there is no topic {topic}; `profiler topics create` makes it")
@@ -56,7 +61,7 @@ def ends_of(settings: Settings) -> Ends:
         started_s = time.monotonic()
         while any(consumer.highwater(p) is None for p in partitions):
             consumer.poll(timeout_ms=POLL_TIMEOUT_MS)
-            _check_progress(settings, started_s)
+            _check_progress(settings, started_s, topic)
         return {p.partition: consumer.highwater(p) for p in partitions}
 
 
@@ -86,7 +91,7 @@ def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
             for partition, records in found.items():
                 yield from (r for r in records if r.offset < partitions[partition])
             progress_s = time.monotonic() if found else progress_s
-            _check_progress(settings, progress_s)
+            _check_progress(settings, progress_s, settings.topic("events"))
 
 
 def wait_until_consumed(settings: Settings, wait_s: float) -> None:
@@ -123,11 +128,10 @@ def _lag(settings: Settings, admin: Any) -> int:
     return sum(max(0, end - known.get(n, 0)) for n, end in ends.items())
 
 
-def _check_progress(settings: Settings, since_s: float) -> None:
+def _check_progress(settings: Settings, since_s: float, topic: str) -> None:
     if time.monotonic() - since_s > STALL_TIMEOUT_S:
         raise BrokerUnavailable(
-            f"{settings.brokers} gave nothing of {settings.topic('events')} "
-            f"for {STALL_TIMEOUT_S:.0f} s"
+            f"{settings.brokers} gave nothing of {topic} for {STALL_TIMEOUT_S:.0f} s"
         )
 
 

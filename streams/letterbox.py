@@ -1,7 +1,7 @@
 """Looking into the topic of dead letters, and re-submitting what lies there.
 
-Both are synchronous, for the command line. Reading ends where the topic ended when it was read:
-that is taken from the answers to fetches, as the embedded broker's ``ListOffsets`` is wrong.
+Both are synchronous, for the command line. They read to where the topic ended when they began: a
+worker that rejects a replayed record again puts it there once more.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetad
 from kafka.errors import KafkaError
 from msgspec import Struct
 
-from profiler.errors import BrokerUnavailable, UsageError
+from profiler.errors import BrokerUnavailable
 from streams.deadletter import PREFIX
+from streams.eventlog import Ends, ends_of
 from streams.settings import Settings
 from streams.topics import BOOTSTRAP_TIMEOUT_MS, DEAD_LETTER_BYTES_MAX
 
@@ -86,7 +87,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
 def list_dead_letters(
     settings: Settings, limit: int, reason: str | None = None
 ) -> list[KeptLetter]:
-    """Give the newest dead letters, newest first; at most `limit`, in memory too.
+    """Give the newest of the present dead letters, newest first; at most `limit`, in memory too.
 
     Raises
     ------
@@ -95,10 +96,11 @@ def list_dead_letters(
     BrokerUnavailable
         No broker answers.
     """
-    with _consumer(settings, group=None) as (consumer, partitions):
+    ends = ends_of(settings, "deadletter")
+    with _consumer(settings, ends, group=None) as (consumer, partitions):
         consumer.seek_to_beginning(*partitions)
         kept: dict[int, deque[KeptLetter]] = {p.partition: deque(maxlen=limit) for p in partitions}
-        for _, letters in _until_end(consumer, partitions):
+        for _, letters in _until(consumer, ends):
             for letter in letters:
                 if reason in (None, letter.reason):
                     kept[letter.kept_partition].append(letter)
@@ -110,7 +112,9 @@ def list_dead_letters(
 def replay_dead_letters(
     settings: Settings, reason: str | None = None, limit: int | None = None
 ) -> Replayed:
-    """Re-submit dead letters to their original topics, each once.
+    """Re-submit the present dead letters to their original topics, each once.
+
+    What is rejected again meanwhile is left for the next replay.
 
     How far it came is kept as offsets of the consumer group ``<group>-deadletter-replay``, and of
     ``<group>-deadletter-replay-<reason>`` for the replay of one reason. A replay that is killed
@@ -126,12 +130,16 @@ def replay_dead_letters(
     name = f"{settings.group}-deadletter-replay"
     group = name if reason is None else f"{name}-{reason}"
     total = Replayed()
-    with _consumer(settings, group) as (consumer, partitions), _producer(settings) as producer:
+    ends = ends_of(settings, "deadletter")
+    with (
+        _consumer(settings, ends, group) as (consumer, partitions),
+        _producer(settings) as producer,
+    ):
         progress = _Progress(settings, name)
         for partition in partitions:
             start = max(progress.offset(None, partition), progress.offset(reason, partition))
             consumer.seek(partition, start)
-        for partition, letters in _until_end(consumer, partitions):
+        for partition, letters in _until(consumer, ends):
             wanted = [
                 letter
                 for letter in letters
@@ -173,7 +181,7 @@ def _connection(settings: Settings) -> dict[str, Any]:
 
 @contextmanager
 def _consumer(
-    settings: Settings, group: str | None
+    settings: Settings, ends: Ends, group: str | None
 ) -> Iterator[tuple[KafkaConsumer, list[TopicPartition]]]:
     topic = settings.topic("deadletter")
     try:
@@ -186,10 +194,7 @@ def _consumer(
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         )
         with closing(consumer):
-            numbers = consumer.partitions_for_topic(topic)
-            if not numbers:
-                raise UsageError(f"no topic {topic}: run `profiler topics create`")
-            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            partitions = [TopicPartition(topic, number) for number in ends]
             consumer.assign(partitions)
             yield consumer, partitions
     except KafkaError as fault:
@@ -203,27 +208,21 @@ def _producer(settings: Settings) -> Iterator[KafkaProducer]:
         yield producer
 
 
-def _until_end(
-    consumer: KafkaConsumer, partitions: Sequence[TopicPartition]
+def _until(
+    consumer: KafkaConsumer, ends: Ends
 ) -> Iterator[tuple[TopicPartition, list[KeptLetter]]]:
     """Read every partition to its end, in pieces that are not empty."""
-    open_partitions = set(partitions)
     silent_since_s = time.monotonic()
-    while open_partitions:
+    while any(consumer.position(p) < ends[p.partition] for p in consumer.assignment()):
         polled = consumer.poll(timeout_ms=POLL_MS)
         for partition, records in polled.items():
-            yield partition, [_kept(record) for record in records]
-        ended = {p for p in open_partitions if _is_at_end(consumer, p)}
-        if polled or ended:
+            end = ends[partition.partition]
+            if letters := [_kept(record) for record in records if record.offset < end]:
+                yield partition, letters
+        if polled:
             silent_since_s = time.monotonic()
         elif time.monotonic() - silent_since_s > SILENCE_S:
             raise BrokerUnavailable(f"no answer from Kafka for {SILENCE_S:.0f} s")
-        open_partitions -= ended
-
-
-def _is_at_end(consumer: KafkaConsumer, partition: TopicPartition) -> bool:
-    end = consumer.highwater(partition)
-    return end is not None and consumer.position(partition) >= end
 
 
 def _kept(record: Any) -> KeptLetter:

@@ -84,6 +84,19 @@ def test_a_replay_sends_each_letter_once_to_where_it_came_from(topics: Settings)
     assert _events(topics) == [(b"bob", b"{}", [("trace", b"t")])]
 
 
+def test_a_letter_that_is_rejected_again_is_left_for_the_next_replay(topics: Settings) -> None:
+    # They come from the topic of dead letters itself: sending one puts it there again. They are too
+    # many for one fetch, so that a later one sees a later end.
+    origin, value = topics.topic("deadletter"), b"x" * 4_000
+    records = [_record(topics, n, value, key=b"%d" % n) for n in range(2_000)]
+    _send(topics, [DeadLetter(r._replace(topic=origin), "malformed") for r in records])
+
+    replayed = replay_dead_letters(topics)
+
+    assert replayed == Replayed(n_sent=2_000)
+    assert len(list_dead_letters(topics, limit=10_000)) == 4_000
+
+
 def test_a_replay_of_one_reason_leaves_the_others_for_later(topics: Settings) -> None:
     _send(topics, [_letter(topics, n, "malformed" if n % 2 else "too_old") for n in range(10)])
 
