@@ -69,14 +69,16 @@ def read_lines(path: Path, form: Form) -> Iterator[bytes]:
 
 
 def stem(path: Path) -> str:
-    """Name a file without its extensions.
+    """Name a file as it was given, without its extensions.
+
+    Folders are part of it, as two of them may have files of the same name.
 
     Examples
     --------
     >>> stem(Path("data/UserBehavior.csv.gz")), stem(Path("2019-Oct.csv"))
-    ('UserBehavior', '2019-Oct')
+    ('data/UserBehavior', '2019-Oct')
     """
-    return Path(path.name.removesuffix(".gz")).stem
+    return (path.parent / Path(path.name.removesuffix(".gz")).stem).as_posix()
 
 
 def _unpacked(plain: IO[bytes]) -> io.BufferedReader:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from tqdm import tqdm
 
 from profiler.errors import UsageError
-from profiler.sources import Converted, Source
+from profiler.sources import SOURCES, Converted, Source
 from streams.files import read_lines, stem
 from streams.ledger import Ledger, passes_screen
 from streams.producer import EventProducer, ProducerOptions
@@ -25,6 +25,8 @@ from streams.settings import Settings
 
 SLEEP_S_MIN: Final = 0.001
 """Shorter waits are left out: a sleep is not more exact than this."""
+
+TABLE_SUFFIXES: Final = (".csv", ".tsv")
 
 PROGRESS_RECORDS: Final = 500
 
@@ -128,11 +130,13 @@ def replay(
     Raises
     ------
     UsageError
-        If a file cannot be read.
+        If a file cannot be read, or the ledger not be written; that is found before sending.
     BrokerUnavailable
         If no broker answers, the topic is missing, or a record was not acknowledged.
     """
     records = load(paths, source, options)
+    if options.ledger is not None:
+        _require_writable(options.ledger)
     ledger = Ledger(passes_screen(settings)) if options.ledger is not None else None
     n_bytes = 0
     started_s = time.monotonic()
@@ -160,9 +164,17 @@ def replay(
 def load(
     paths: Sequence[Path], source: Source, options: ReplayOptions = DEFAULT_OPTIONS
 ) -> Iterator[Converted]:
-    """Give the records of data files as `options` want them, but unpaced."""
+    """Give the records of data files as `options` want them, but unpaced.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing, or is a table by its name and the source reads none.
+    """
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise UsageError(f"no such file: {', '.join(missing)}")
+    for path in paths:
+        _require_form(path, source)
     seen: set[bytes] | None = set() if options.drop_duplicates else None
     records: Iterable[Converted] = chain.from_iterable(
         source.convert(_distinct(read_lines(path, source.form), seen), stem(path)) for path in paths
@@ -225,6 +237,22 @@ def paced(
         if wait_s > SLEEP_S_MIN:
             sleep(wait_s)
         yield record
+
+
+def _require_form(path: Path, source: Source) -> None:
+    name = path.name.lower().removesuffix(".gz")
+    if source.form == "json" and name.endswith(TABLE_SUFFIXES):
+        others = ", ".join(other.name for other in SOURCES if other.form == "csv")
+        raise UsageError(
+            f"{path}: source {source.name} reads JSON lines and Parquet; CSV is for: {others}"
+        )
+
+
+def _require_writable(path: Path) -> None:
+    try:
+        path.open("ab").close()
+    except OSError as fault:
+        raise UsageError(f"{path}: {fault.strerror}") from fault
 
 
 def _producer_options(speed: Speed) -> ProducerOptions:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal, Protocol
 
 import msgspec
+import xxhash
 from msgspec import Struct
 
 Form = Literal["csv", "json"]
@@ -48,7 +49,7 @@ class Source(Protocol):
         ...
 
     def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
-        """Give the records of a file, row by row; `stem` is its name without extensions."""
+        """Give the records of a file, row by row; `stem` is its path without extensions."""
         ...
 
 
@@ -66,9 +67,16 @@ class Origin(Struct, frozen=True, gc=False):
     source: str
     stem: str
 
+    def __post_init__(self) -> None:
+        """Shorten a long name to its end and a hash, so that it still differs from others."""
+        if len(self.stem) > STEM_CHARS_MAX:
+            digest = xxhash.xxh3_64_hexdigest(self.stem.encode())
+            end = self.stem[len(digest) + 1 - STEM_CHARS_MAX :]
+            msgspec.structs.force_setattr(self, "stem", f"{digest}-{end}")
+
     def record(self, event: dict[str, object], row: str) -> Converted:
         """Make the record of an event that was read from a row. Completes `event` in place."""
-        event["event_id"] = f"{self.source}:{self.stem[:STEM_CHARS_MAX]}:{row}"
+        event["event_id"] = f"{self.source}:{self.stem}:{row}"
         event["source"] = self.source
         subject = event.get("user_id") or event.get("anonymous_id")
         ts = event["ts"]

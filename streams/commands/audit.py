@@ -10,6 +10,7 @@ from typing import Final
 import click
 import msgspec
 
+from profiler.errors import UsageError
 from profiler.sources import SOURCE_NAMES, Converted, source_named
 from streams.assembly import open_store
 from streams.audit import AuditReport, audit
@@ -37,9 +38,20 @@ profile differs, or if events were lost or duplicated by the ledger."""
     type=click.Path(path_type=Path),
     help="Recompute from this file, as it was replayed, instead of the topic; can be repeated.",
 )
-@click.option("--source", type=click.Choice(SOURCE_NAMES), default="native", show_default=True)
+@click.option(
+    "--source",
+    type=click.Choice(SOURCE_NAMES),
+    default="native",
+    show_default=True,
+    help="With --file: its format.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="With --file: its first records only.")
 @click.option("--sort", is_flag=True, help="With --file: in the order of event times.")
+@click.option(
+    "--drop-duplicates",
+    is_flag=True,
+    help="With --file: without the rows that are equal to one before.",
+)
 @click.option(
     "--ledger",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -60,16 +72,18 @@ def command(
     source: str,
     limit: int | None,
     sort: bool,
+    drop_duplicates: bool,
     ledger: Path | None,
     wait_s: float | None,
     differences: int,
     as_json: bool,
 ) -> int:
     """Recompute all profiles from the log, one event after another, and compare the store."""
+    options = ReplayOptions(limit=limit, sort=sort, drop_duplicates=drop_duplicates)
+    if not files:
+        _refuse_options_of_files(source, options)
     settings = settings_from_process()
-    records: Iterable[Converted] | None = None
-    if files:
-        records = load(files, source_named(source), ReplayOptions(limit=limit, sort=sort))
+    records = load(files, source_named(source), options) if files else None
     report = asyncio.run(_audit(settings, records, ledger, wait_s, differences))
     if as_json:
         show_json(msgspec.to_builtins(report))
@@ -97,6 +111,17 @@ def audit_lines(report: AuditReport) -> list[str]:
         for found in report.differences
     ]
     return lines
+
+
+def _refuse_options_of_files(source: str, options: ReplayOptions) -> None:
+    given = {
+        "--source": source != "native",
+        "--limit": options.limit is not None,
+        "--sort": options.sort,
+        "--drop-duplicates": options.drop_duplicates,
+    }
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(f"{', '.join(names)}: only with --file")
 
 
 async def _audit(

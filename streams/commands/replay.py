@@ -60,6 +60,9 @@ def command(
 
     Reads JSON lines, CSV and Parquet, also gzipped. Rows that cannot be read are sent as they are,
     so that they end among the dead letters with their reason.
+
+    Events of a public data set get the id source:file:row, where file is the path as given here,
+    without extensions.
     """
     require_files(files)
     end_on_sigterm()

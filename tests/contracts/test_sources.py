@@ -74,6 +74,17 @@ def test_a_long_file_name_does_not_break_the_event_id(source: Source) -> None:
 
 
 @every_source
+def test_long_file_names_that_differ_anywhere_give_different_events(source: Source) -> None:
+    if source.name == "native":
+        pytest.skip("native events keep what they say")
+    names = ["a" + "x" * 250, "b" + "x" * 250, "x" * 250 + "a", "x" * 250 + "b"]
+
+    records = [record for name in names for record in source.convert(lines_of(source, 1), name)]
+
+    assert len({record.value for record in records}) == 4
+
+
+@every_source
 @pytest.mark.parametrize("line", [b"a\n", b"\xff\xfe\x00broken\n", b"[1,2\n", b"1,2\n"])
 def test_a_broken_line_between_good_ones_is_passed_on_and_rejected(
     source: Source, line: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, encode_states
 from streams.audit import audit
-from streams.embedded import EmbeddedBroker
+from streams.cli import main
+from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.eventlog import ends_of
 from streams.producer import EventProducer
 from streams.settings import Secret, Settings
@@ -115,6 +117,25 @@ def test_a_store_that_agrees_with_the_replayed_records_passes(settings: Settings
     report = asyncio.run(audit(settings, store_of(settings), records=EVENTS))
 
     assert (report.profiles, report.mismatched, report.records) == (3, 0, 151)
+
+
+@pytest.mark.parametrize(("options", "n_records"), [([], 3), (["--drop-duplicates"], 2)])
+def test_a_file_is_audited_as_it_was_replayed(
+    store: EmbeddedStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    n_records: int,
+) -> None:
+    path = tmp_path / "UserBehavior.csv"
+    path.write_text("1,5,9,pv,200\n1,6,9,pv,300\n1,5,9,pv,200\n")
+    monkeypatch.setenv("PROFILER_PSEUDONYM_KEY", KEY)
+    monkeypatch.setenv("PROFILER_STORE_URL", store.url)
+
+    main(["audit", "--file", str(path), "--source", "taobao", "--json", *options])
+
+    assert json.loads(capsys.readouterr().out)["records"] == n_records
 
 
 def test_the_ledger_is_held_against_the_counts(settings: Settings, tmp_path: Path) -> None:

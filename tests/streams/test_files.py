@@ -64,8 +64,13 @@ def test_a_missing_file_is_reported_by_name(tmp_path: Path) -> None:
 
 
 def test_the_stem_loses_all_extensions_of_packing() -> None:
-    assert stem(Path("/data/online_retail.csv.gz")) == "online_retail"
+    assert stem(Path("online_retail.csv.gz")) == "online_retail"
     assert stem(Path("u.data")) == "u"
+
+
+def test_the_stem_keeps_the_folders_as_given() -> None:
+    assert stem(Path("./monday/part.1.csv")) == "monday/part.1"
+    assert stem(Path("/data/part.csv.gz")) == "/data/part"
 
 
 @pytest.mark.parametrize("is_packed", [False, True])

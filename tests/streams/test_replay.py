@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.errors import UsageError
+from profiler.events import decode_batch
 from profiler.sources import Converted, source_named
 from streams.replay import (
     MAX_SPEED,
@@ -19,7 +20,9 @@ from streams.replay import (
     load,
     paced,
     parse_speed,
+    replay,
 )
+from streams.settings import Secret, Settings
 
 TAOBAO = source_named("taobao")
 
@@ -134,6 +137,34 @@ def test_exact_duplicates_are_different_events_unless_dropped(path: Path) -> Non
 
     assert len(kept) == 8
     assert times_of(dropped) == [200_000, 300_000, 100_000]
+
+
+def test_files_of_one_name_in_two_folders_hold_different_events(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "part.csv" for folder in ("monday", "tuesday")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("1,5,9,pv,200\n")
+
+    events, _ = decode_batch([record.value for record in load(paths, TAOBAO)])
+
+    assert len({event.event_id for event in events if event is not None}) == 2
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.CSV.gz", "events.tsv"])
+def test_a_table_is_no_file_of_a_source_of_json(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("type,ts,user_id,item_id\nclick,5,alice,lamp-7\n")
+
+    with pytest.raises(UsageError, match=r"native reads JSON lines.*: taobao, online-retail"):
+        load([path], source_named("native"))
+
+
+def test_a_ledger_that_cannot_be_written_is_told_before_anything_is_sent(path: Path) -> None:
+    nowhere = path.with_name("absent") / "ledger.jsonl"
+    settings = Settings(pseudonym_key=Secret("k" * 32), brokers="127.0.0.1:1")
+
+    with pytest.raises(UsageError, match=r"absent/ledger\.jsonl: No such file or directory"):
+        replay([path], TAOBAO, settings, ReplayOptions(ledger=nowhere))
 
 
 def test_missing_files_are_named_before_anything_is_read(path: Path) -> None:
