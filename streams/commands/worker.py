@@ -16,7 +16,8 @@ from streams.log import configure_logs, get_logger
 from streams.settings import Settings, settings_from_process
 from streams.store import Store
 
-GC_THRESHOLDS: Final = (50_000, 20, 50)
+GC_THRESHOLDS: Final = (500_000, 20, 50)
+"""The first is more than a batch makes, so that what a batch drops need not be looked at."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """Batches allocate many objects that live as long as the batch and hold no cycles: at Python's own
 thresholds the collector doubles the cost of building summaries."""
