@@ -263,14 +263,14 @@ def _migrate(old: Rows, layout: Layout, spec: Spec, out: Rows) -> None:
     before = {c["name"]: c for c in layout["columns"]}
     for column in spec.columns:
         c = before.get(column.name)
-        if c is not None and _same(column, c):
+        if c is None or not _same_kind(column, c):
+            continue
+        if list(column.shape) == list(c["shape"]):
             out[column.name] = old[column.name]
+        elif column.grows and c["shape"][0] < column.shape[0]:
+            out[column.name][:, : c["shape"][0]] = old[column.name]
 
 
-def _same(column: Column, layout: Mapping[str, Any]) -> bool:
-    return (
-        column.dtype == layout["dtype"]
-        and list(column.shape) == list(layout["shape"])
-        and column.half_life_ms == layout["half_life_ms"]
-        and column.kind == layout["kind"]
-    )
+def _same_kind(column: Column, layout: Mapping[str, Any]) -> bool:
+    ours = (column.dtype, column.half_life_ms, column.kind)
+    return ours == (layout["dtype"], layout["half_life_ms"], layout["kind"])

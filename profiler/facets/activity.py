@@ -48,8 +48,8 @@ class Activity(Struct, frozen=True):
 
     name: str = "activity"
     columns: tuple[Column, ...] = (
-        Column("activity.count", "<u4", "sum", (TYPES,)),
-        *(Column(f"activity.{n}", "<f8", "sum", (TYPES,), ms) for n, ms in HALF_LIVES),
+        Column("activity.count", "<u4", "sum", (TYPES,), grows=True),
+        *(Column(f"activity.{n}", "<f8", "sum", (TYPES,), ms, grows=True) for n, ms in HALF_LIVES),
     )
     slices: tuple[Slice, ...] = tuple(
         Slice(f"activity_{n}", TYPES, "events", ms, "log1p", BEHAVIOUR_TYPES)

@@ -38,6 +38,9 @@ class Column(Struct, frozen=True):
         output, outside of audits.
     half_life_ms
         Of decayed columns; their values are relative to a landmark.
+    grows
+        Whether it has a place per item of a list that only ever grows at its end, so that a wider
+        column takes over what a narrower one held.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Column(Struct, frozen=True):
     kind: ColumnKind
     shape: tuple[int, ...] = ()
     half_life_ms: int | None = None
+    grows: bool = False
 
 
 class Slice(Struct, frozen=True):

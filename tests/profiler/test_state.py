@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from profiler.dedupe import Fences, partition_code
 from profiler.errors import CorruptState, UnknownSpec
 from profiler.facets import FACETS
+from profiler.facets.activity import Activity
 from profiler.spec import DEFAULT_SPEC, Spec
 from profiler.state import (
     decode_states,
@@ -22,6 +24,13 @@ from tests.folding import Fold, assert_equal
 from tests.strategies import event_lists, record
 
 SMALLER = Spec(tuple(facet for facet in FACETS if facet.name != "rhythm"))
+_MORE_TYPES = Activity(
+    columns=tuple(
+        msgspec.structs.replace(column, shape=(column.shape[0] + 1,))
+        for column in Activity().columns
+    )
+)
+WIDER = Spec(tuple(_MORE_TYPES if facet.name == "activity" else facet for facet in FACETS))
 
 
 def fold_of(events: list[dict[str, object]], *, user: str = "u") -> Fold:
@@ -84,6 +93,19 @@ def test_a_row_of_a_known_other_spec_is_migrated_by_name_and_type() -> None:
     assert stored.rev.tolist() == [9]
     assert stored.rows["activity.count"].tolist() == rows["activity.count"].tolist()
     assert stored.rows["rhythm.mass"].tolist() == [0.0]
+
+
+def test_a_wider_column_takes_over_what_the_narrower_one_held() -> None:
+    rows = np.concatenate(
+        list(fold_of([{"type": "click", "ts": 1_700_000_000_000}]).rows().values())
+    )
+    (value,) = encode_states(DEFAULT_SPEC, rows, np.array([9]), Fences.empty(1))
+
+    stored = decode_states([value], WIDER, {DEFAULT_SPEC.hash: DEFAULT_SPEC.layout()})
+
+    for name in ("activity.count", "activity.month"):
+        assert stored.rows[name].tolist() == [[*rows[name][0].tolist(), 0]]
+    assert stored.rows["interest.short"].tolist() == rows["interest.short"].tolist()
 
 
 def test_a_row_of_an_unknown_spec_is_refused_by_name() -> None:
