@@ -9,7 +9,8 @@
     │   ├── CorruptState        its bytes are not what we wrote
     │   └── UnknownSpec         it was written under a spec that nobody here knows: not overwritten
     ├── StoreError              the profile store
-    │   └── StoreUnavailable    cannot be reached now: pause, back off, try again
+    │   ├── StoreUnavailable    cannot be reached now: pause, back off, try again
+    │   └── StoreRestarted      may have lost writes: drop what is in memory, read again from Kafka
     └── BrokerUnavailable       Kafka cannot be reached now: pause, back off, try again
 
 A fault of a single event is not an exception but a value, `profiler.events.Rejected`.
@@ -72,6 +73,10 @@ class StoreError(ProfilerError):
 
 class StoreUnavailable(StoreError):
     """The profile store cannot be reached now."""
+
+
+class StoreRestarted(StoreError):
+    """The profile store is not the one it was, and may have lost writes that it acknowledged."""
 
 
 class BrokerUnavailable(ProfilerError):

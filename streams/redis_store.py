@@ -173,6 +173,13 @@ class RedisStore:
         found = await self._in_thread(self._appendonly)
         return "aof" if found == "yes" else "none" if found == "no" else "unknown"
 
+    async def until_durable(self) -> bool:
+        """See `Store.until_durable`."""
+        return False
+
+    def rejoin(self) -> None:
+        """See `Store.rejoin`."""
+
     async def ping(self) -> None:
         """See `Store.ping`."""
         await self._in_thread(self._redis.ping)

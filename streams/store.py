@@ -73,6 +73,10 @@ class Store(Protocol):
 
     Every method raises `StoreUnavailable` while the store cannot be reached. A `commit` that raises
     has an unknown outcome: load those profiles again before going on.
+
+    A store that is met again as another (it restarted, a replica took over) may have lost writes
+    that it had acknowledged. From then on `load`, `commit` and `until_durable` raise
+    `StoreRestarted`, also those that are under way, until `rejoin` is called.
     """
 
     @property
@@ -119,6 +123,15 @@ class Store(Protocol):
 
     async def durability(self) -> Durability:
         """Whether an acknowledged write survives the death of the store: ``aof``, if it does."""
+
+    async def until_durable(self) -> bool:
+        """Wait until all that was committed before this call is on disk, and return True.
+
+        Returns False, at once, where the store cannot tell.
+        """
+
+    def rejoin(self) -> None:
+        """Go on with the store as it is now, after a `StoreRestarted`."""
 
     async def ping(self) -> None:
         """Return if the store answers."""
@@ -256,6 +269,13 @@ class MemoryStore:
     async def durability(self) -> Durability:
         """See `Store.durability`: none, of course."""
         return "none"
+
+    async def until_durable(self) -> bool:
+        """See `Store.until_durable`: nothing is, ever."""
+        return False
+
+    def rejoin(self) -> None:
+        """See `Store.rejoin`."""
 
     async def ping(self) -> None:
         """See `Store.ping`."""
