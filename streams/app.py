@@ -12,10 +12,12 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from faust.types import TP
 from faust.web import Request, Response, View
 
 from profiler.errors import BrokerUnavailable, StoreUnavailable, UsageError
@@ -34,6 +36,7 @@ REBALANCE_TIMEOUT_S: Final = 30.0
 MAX_POLL_INTERVAL_S: Final = 86_400.0
 RETRY_INTERVAL_S: Final = 1.0
 LAG_INTERVAL_S: Final = 1.0
+TOPICS_READ: Final = ("events", "forwarded")
 
 _log = get_logger(component="app")
 
@@ -43,7 +46,7 @@ def create_app(
     worker: Worker,
     metrics: Metrics,
     directory: Path,
-    topics: Sequence[str] = ("events",),
+    topics: Sequence[str] = TOPICS_READ,
 ) -> BatchApp:
     """Build the app; nothing is connected before it is started.
 
@@ -60,11 +63,15 @@ def create_app(
     topics
         Short names of the topics to read, each with as many partitions as the others.
     """
+
+    async def assigned(texts: Mapping[TP, str]) -> None:
+        await worker.assigned({(tp.topic, tp.partition): text for tp, text in texts.items()})
+
     app = BatchApp(
         settings.group,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         drain_timeout_s=DRAIN_TIMEOUT_S,
-        assigned=worker.assigned,
+        assigned=assigned,
         revoked=worker.revoked,
         **_faust_options(settings, directory),
     )
@@ -74,13 +81,16 @@ def create_app(
     _add_pages(app, worker, metrics)
 
     async def observe_lag() -> None:
+        by_number: Counter[int] = Counter()
         for tp, lag_events in app.lags().items():
-            metrics.set_partition(tp.partition, lag_events=lag_events)
+            by_number[tp.partition] += lag_events
+        for number, lag_events in by_number.items():
+            metrics.set_partition(number, lag_events=lag_events)
 
     app.timer(LAG_INTERVAL_S)(observe_lag)
 
     async def work() -> None:
-        await worker.run()
+        await worker.run(app.rewind)
         raise RuntimeError("the worker ended by itself")
 
     app.task(work)
@@ -175,7 +185,7 @@ async def run(
     settings: Settings,
     worker: Worker,
     metrics: Metrics,
-    topics: Sequence[str] = ("events",),
+    topics: Sequence[str] = TOPICS_READ,
 ) -> int:
     """Run a worker process until a signal or a fault.
 
