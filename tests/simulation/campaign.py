@@ -27,7 +27,7 @@ EVERYWHERE: Final = 2
 """Numbers of people whose producers use the usual partitioner; whose events all come in one
 partition that is not their home; and whose events come anywhere, so that their order is unknown."""
 
-ACTIVITY: Final = (*(1,) * AT_HOME, 8, *(1,) * (ASTRAY + EVERYWHERE - 1))
+ACTIVITY: Final = (*(1,) * AT_HOME, 14, *(1,) * (ASTRAY + EVERYWHERE - 1))
 """How active they are: of one person come more events than are remembered by their ids."""
 
 RUN_TIMEOUT_S: Final = 600.0

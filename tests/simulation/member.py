@@ -23,7 +23,7 @@ from tests.simulation.edges import ForwardsHandle, Letters, StoreHandle
 from tests.simulation.world import STEP_S, SYNC_S, Place, World
 
 LIMITS: Final = Limits(
-    batch_events_max=30, queue_events_max=60, arena_rows=90, durable_after_s=1.5 * SYNC_S
+    batch_events_max=40, queue_events_max=120, arena_rows=120, durable_after_s=1.5 * SYNC_S
 )
 FETCH_S: Final = 0.03
 COMMIT_S: Final = 0.1
@@ -146,7 +146,7 @@ class Member:
         log, delivered = self.world.logs[place], self._delivered[place]
         is_current = partial(self._is_current, place, delivered)
         while is_current():
-            records = log[offset : offset + self.world.chance.randint(1, 8)]
+            records = log[offset : offset + self.world.chance.randint(1, 12)]
             if records and self._flows:
                 offset += len(records)
                 entry = Entry(offset)
