@@ -294,3 +294,24 @@ def test_a_store_that_runs_answers_a_ping_and_knows_its_durability(play: Play) -
         assert await rig.store.durability() == "none"
 
     play(scenario)
+
+
+def test_a_store_that_keeps_nothing_on_disk_says_at_once_that_it_cannot_tell(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+
+        assert not await rig.store.until_durable()
+
+    play(scenario)
+
+
+def test_rejoining_a_store_that_did_not_restart_loses_nothing(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+
+        rig.store.rejoin()
+
+        assert await rig.store.load(["a"]) == [encoded(1)]
+        assert await rig.store.commit([write("a", 2)]) == [True]
+
+    play(scenario)
