@@ -17,7 +17,7 @@ from tests.chaos.run import run
 from tests.servers.redis_server import Kind
 
 STORES: Final[tuple[Kind, ...]] = ("redis", "valkey")
-EVENTS_PER_S: Final = {1: 3_000, 3: 1_500}
+EVENTS_PER_S: Final = {1: 3_500, 3: 1_500}
 
 
 def main() -> int:
