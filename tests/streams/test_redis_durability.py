@@ -16,7 +16,7 @@ from streams.redis_durability import MARK_TTL_S
 from streams.redis_store import RedisStore
 from streams.spawn import HOST
 from streams.store import MARK_KEY
-from tests.servers.redis_server import RedisServer, needs_redis
+from tests.servers.installed_redis import RedisServer, needs_redis
 from tests.stores import play, write
 
 pytestmark = pytest.mark.integration
