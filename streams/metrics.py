@@ -131,9 +131,18 @@ class Metrics:
             "Times the store came back as another, and events were read again.",
             registry=registry,
         )
+        self._stalls = Counter(
+            "profiler_stalls", "Standstills before records that wait.", registry=registry
+        )
         self._init_gauges(registry)
 
     def _init_gauges(self, registry: CollectorRegistry) -> None:
+        self._paused = Gauge(
+            "profiler_paused",
+            "1 while the other side is away, else 0.",
+            ["waiting_for"],
+            registry=registry,
+        )
         self._arena_rows = Gauge(
             "profiler_arena_rows", "Profiles hot in memory.", registry=registry
         )
@@ -188,6 +197,14 @@ class Metrics:
     def count_store_restart(self) -> None:
         """Count one time at which the store may have lost writes."""
         self._store_restarts.inc()
+
+    def set_paused(self, waiting_for: str, is_paused: bool) -> None:
+        """Tell whether the ``store`` or the ``broker`` is being waited for."""
+        self._paused.labels(waiting_for).set(is_paused)
+
+    def count_stall(self) -> None:
+        """Count one standstill, after which the process ends."""
+        self._stalls.inc()
 
     def set_arena_capacity(self, n_rows: int) -> None:
         """Tell how many profiles fit in memory."""

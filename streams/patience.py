@@ -58,6 +58,7 @@ class Patience:
         finally:
             if side is not None:
                 self._waiting[side] -= 1
+                self._metrics.set_paused(side, self._waiting[side] > 0)
 
     def _begin(self, side: str, fault: StoreUnavailable | BrokerUnavailable) -> None:
         self._waiting[side] += 1
@@ -65,3 +66,4 @@ class Patience:
         if self._waiting[side] == 1:
             _log.warning("paused", waiting_for=side, fault=str(fault))
             self._metrics.count_pause(side)
+            self._metrics.set_paused(side, True)

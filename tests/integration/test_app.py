@@ -113,9 +113,12 @@ def test_the_pages_tell_metrics_life_and_readiness(topics: Settings, tmp_path: P
     assert found["metrics"][1].startswith(b"# HELP")
     status_and_facts = {k: (s, orjson.loads(b)) for k, (s, b) in found.items() if k != "metrics"}
     assert status_and_facts == {
-        "joining": (503, {"ready": False, "partitions": 0, "store": "ok"}),
-        "ready": (200, {"ready": True, "partitions": 4, "store": "ok"}),
-        "no store": (503, {"ready": False, "partitions": 4, "store": "unavailable"}),
+        "joining": (503, {"ready": False, "partitions": 0, "store": "ok", "durability": "unknown"}),
+        "ready": (200, {"ready": True, "partitions": 4, "store": "ok", "durability": "unknown"}),
+        "no store": (
+            503,
+            {"ready": False, "partitions": 4, "store": "unavailable", "durability": "unknown"},
+        ),
     }
 
 
