@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from profiler.errors import StoreUnavailable
 from streams.log import get_logger
@@ -21,6 +21,7 @@ HONEST_SINCE: Final = 8
 the bytes are written, up to a second before they are synced, because anything written within a
 second of the last sync counts as synced (redis/redis#13793). Every Valkey until 9.1 does it too;
 they all call themselves Redis 7.2 here. Under ``always`` there is nothing to be wrong about."""
+_INCAPABLE: Final = ("unknown command", "appendonly is disabled")
 
 _log = get_logger(component="store")
 
@@ -67,7 +68,11 @@ class Marks:
         while True:
             try:
                 n_synced, _ = _ask(connection, "WAITAOF", 1, 0, self._wait_ms)
-            except ResponseError as refused:  # no append-only file, no such command, or forbidden
+            except NoPermissionError as refused:
+                return self._doubt(str(refused))
+            except ResponseError as refused:
+                if not any(reason in str(refused) for reason in _INCAPABLE):
+                    raise
                 return self._doubt(str(refused))
             self._incarnations.check()
             if n_synced:

@@ -2,7 +2,8 @@
 
 A server that restarts, or a replica that takes its place, may lack what was acknowledged. Then its
 run id (one per process) or its replication id (one per history of writes) is another. Both are
-asked of every new connection, before anything else is said on it.
+asked of every new connection, before anything else is said on it. A server also takes a new
+replication id when its first replica joins: to repeat a few seconds then does no harm.
 """
 
 from __future__ import annotations

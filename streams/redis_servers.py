@@ -1,4 +1,4 @@
-"""The way to the servers behind one address: `SingleServer` here, `streams.redis_cluster` for many.
+"""The way to what is behind one address: one server (here), or a cluster (`streams.redis_cluster`).
 
 What was opened is good until a server is met again as another; then `RedisStore.rejoin` opens anew.
 """
@@ -6,25 +6,18 @@ What was opened is good until a server is met again as another; then `RedisStore
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from streams.redis_cluster import Cluster
 from streams.redis_commands import Request, packed_reads, packed_writes
 from streams.redis_durability import Marks
+from streams.redis_exchange import connections, leased, pipelined
 from streams.redis_incarnations import Incarnations
 from streams.store import MARK_KEY, Erasure, ProfileWrite
-
-READ_BYTES: Final = 65_536
-"""Per read from the socket. Each return from the kernel has to win the interpreter lock again, but
-hiredis moves all that it still holds after every reply of 1 KiB: at 1 MiB a load costs thrice."""
-CONNECTIONS_MAX: Final = 8
-"""Per server: four threads of the store, its wait, the small commands."""
 
 
 class Servers(Protocol):
@@ -123,62 +116,15 @@ class SingleServer:
         return replies
 
 
-def connections(url: str, timeout_s: float, incarnations: Incarnations) -> redis.ConnectionPool:
-    """Make a pool for the server at `url`, which connects to nothing yet."""
-    return redis.ConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS_MAX,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        socket_read_size=READ_BYTES,
-        # Version 2 has one reply per command and no pushed messages between them.
-        protocol=2,
-        # The worker pauses, backs off and tells about it: a second layer would hide that.
-        retry=Retry(NoBackoff(), 0),
-        redis_connect_func=incarnations.greet,
-    )
-
-
-@contextmanager
-def leased(pool: redis.ConnectionPool, incarnations: Incarnations) -> Iterator[Any]:
-    """Take a connection, for an exchange with the servers that were met first and no others."""
-    incarnations.check()
-    connection: Any = pool.get_connection()
-    try:
-        # Taking it may have met another server.
-        incarnations.check()
-        yield connection
-        # So may another thread meanwhile, and then this one may have talked to the old server.
-        incarnations.check()
-    except BaseException:
-        # Replies that nobody has read would answer the next request.
-        connection.disconnect()
-        incarnations.check()
-        raise
-    finally:
-        pool.release(connection)
-
-
-def pipelined(
-    connection: Any, requests: Iterable[Request], read: Callable[[], Any], replies: list[Any]
-) -> Iterator[None]:
-    """Send chunk after chunk, and read each one's replies while the server has the next.
-
-    Yields after each chunk, so that several servers can be served in turn.
-    """
-    waiting = 0
-    for packed, n_replies in requests:
-        connection.send_packed_command([packed], check_health=False)
-        replies.extend([read() for _ in range(waiting)])
-        waiting = n_replies
-        yield
-    replies.extend([read() for _ in range(waiting)])
-
-
 def open_servers(url: str, *, timeout_s: float, tail: bytes, closing: threading.Event) -> Servers:
-    """Meet the servers behind `url`."""
+    """Meet the server behind `url`, and go to all of its cluster if it is part of one."""
     incarnations = Incarnations()
     pool = connections(url, timeout_s, incarnations)
+    with leased(pool, incarnations):
+        pass
+    if incarnations.clustered:
+        incarnations = Incarnations()
+        marks = Marks(incarnations, timeout_s=timeout_s, closing=closing)
+        return Cluster(url, pool, incarnations, marks, tail)
     marks = Marks(incarnations, timeout_s=timeout_s, closing=closing)
     return SingleServer(pool, incarnations, marks, tail)
