@@ -142,7 +142,7 @@ def _add_pages(app: BatchApp, health: Health, metrics: Metrics) -> None:
 
     @app.page("/readyz")
     async def show_readiness(view: View, request: Request) -> Response:
-        status, facts = await health.readiness(len(app.partitions()))
+        status, facts = await health.readiness(len({tp.partition for tp in app.partitions()}))
         return view.json(facts, status=status)
 
 

@@ -41,10 +41,10 @@ from streams.settings import Secret, Settings
 configure_logs("info", "json")
 
 class Worker:
-    async def run(self): await asyncio.Event().wait()
+    async def run(self, rewind): await asyncio.Event().wait()
     async def submit(self, delivery):
         # Durable only later: a graceful stop has to wait for it.
-        asyncio.get_running_loop().call_later(0.5, delivery.acknowledge)
+        asyncio.get_running_loop().call_later(0.5, delivery.acknowledge, "")
         print(len(delivery.records), flush=True)
     async def assigned(self, partitions): pass
     async def revoked(self, partitions): pass
