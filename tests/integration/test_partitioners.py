@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pytest
@@ -38,7 +39,9 @@ def store() -> Iterator[EmbeddedStore]:
 
 
 @pytest.fixture
-def workers(settings: Settings, free_port: Callable[[], int], tmp_path: Path) -> Iterator[Settings]:
+def workers(
+    settings: Settings, free_port: Callable[[], int], tmp_path: Path
+) -> Iterator[list[WorkerProcess]]:
     """Two workers, so that one person's partitions are read by different processes."""
     create_topics(settings)
     started = []
@@ -49,26 +52,50 @@ def workers(settings: Settings, free_port: Callable[[], int], tmp_path: Path) ->
             started[-1].start()
         for worker in started:
             worker.wait_until_ready()
-        yield settings
+        yield started
     finally:
         for worker in started:
             worker.kill()
 
 
-def test_three_partitioners_at_once_and_every_profile_is_right(workers: Settings) -> None:
-    partitioners: list[Partitioner] = [by_murmur2, by_crc32, in_turn]
-    threads = [
-        threading.Thread(target=send, args=(workers, records_of(sender)))
-        for sender, send in enumerate(partitioners)
-    ]
-
-    for thread in threads:
-        thread.start()
+@pytest.mark.usefixtures("workers")
+def test_three_partitioners_at_once_and_every_profile_is_right(settings: Settings) -> None:
+    threads = start_producers(settings)
     for thread in threads:
         thread.join()
-    report = audited(workers)
 
-    assert report.outcomes == {"applied": len(partitioners) * EVENTS}
+    assert_right(settings)
+
+
+def test_a_worker_that_is_killed_meanwhile_changes_nothing(
+    settings: Settings, workers: list[WorkerProcess]
+) -> None:
+    mortal = workers[0]
+
+    threads = start_producers(settings)
+    until(lambda: mortal.scrape().n_records > EVENTS // 2)
+    mortal.kill()
+    mortal.start()
+    for thread in threads:
+        thread.join()
+
+    assert_right(settings)
+
+
+def start_producers(settings: Settings) -> list[threading.Thread]:
+    threads = [
+        threading.Thread(target=send, args=(settings, records_of(sender)))
+        for sender, send in enumerate(PARTITIONERS)
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def assert_right(settings: Settings) -> None:
+    report = audited(settings)
+
+    assert report.outcomes == {"applied": len(PARTITIONERS) * EVENTS}
     assert report.profiles == USERS
     assert report.unordered > 0.9 * USERS, "nobody's events are in several partitions"
     assert report.mismatched == 0, report.differences
@@ -105,10 +132,10 @@ def records_of(sender: int) -> list[tuple[bytes, bytes]]:
     events = [
         {
             "type": types[k % len(types)],
-            "event_id": f"{sender}-{k}",
+            # No event ids: what is read again must be known by its origin.
             "ts": now_ms - (EVENTS - k) * 1_000,
             "user_id": f"user-{k * 7 % USERS}",
-            "item_id": f"item-{k % 50}",
+            "item_id": f"item-{sender}-{k % 50}",
             "category": f"category-{k % 9}",
             "price": 1.0 + k % 5,
             "currency": "EUR",
@@ -116,6 +143,16 @@ def records_of(sender: int) -> list[tuple[bytes, bytes]]:
         for k in range(EVENTS)
     ]
     return [(str(event["user_id"]).encode(), msgspec.json.encode(event)) for event in events]
+
+
+PARTITIONERS: Final[tuple[Partitioner, ...]] = (by_murmur2, by_crc32, in_turn)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.01)
 
 
 def audited(settings: Settings) -> AuditReport:
