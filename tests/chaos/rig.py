@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,17 +16,16 @@ from msgspec import Struct
 
 from profiler.errors import ProfilerError
 from streams.settings import Secret, Settings
-from streams.spawn import free_port, spawn
+from streams.spawn import free_port
 from streams.topics import create_topics
-from streams.worker_process import WorkerProcess, environment_of
-from tests.chaos.producer import ACCOUNT, LEDGER, Account
+from streams.worker_process import WorkerProcess
+from tests.chaos.load import Load
 from tests.chaos.schedule import WORKERS_AT_START, Fault
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.process import ServerProcess
 from tests.servers.redis_server import Kind, RedisServer
 
 READY_TIMEOUT_S: Final = 60.0
-PRODUCER_TIMEOUT_S: Final = 180.0
 
 Tell = Callable[[str], None]
 
@@ -69,6 +66,8 @@ class Rig:
     ----------
     settings
         For whoever wants to reach them.
+    load
+        The producer, not started yet.
     n_crashes
         Workers that ended by themselves and were started again.
     """
@@ -85,7 +84,7 @@ class Rig:
         self._store = RedisServer(options.store, directory / "store")
         self._workers: dict[int, Worker] = {}
         self._down: set[int] = set()
-        self._producer: subprocess.Popen[bytes] | None = None
+        self.load = Load(directory, seed=options.seed, events_per_s=options.events_per_s)
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
@@ -113,34 +112,6 @@ class Rig:
         traceback: TracebackType | None,
     ) -> None:
         self._held.close()
-
-    def start_producer(self) -> None:
-        """Let events flow."""
-        command = [sys.executable, "-m", "tests.chaos.producer"]
-        options = {
-            "--directory": str(self._directory),
-            "--rate": str(self._options.events_per_s),
-            "--seed": str(self._options.seed),
-        }
-        with (self._directory / "producer.log").open("ab") as log:
-            words = [word for option in options.items() for word in option]
-            self._producer = spawn([*command, *words], log, environment_of(self.settings))
-
-    def stop_producer(self) -> tuple[Account, Path]:
-        """Let it send what it has and end; gives its account and its ledger.
-
-        Raises
-        ------
-        ProfilerError
-            If it has failed.
-        """
-        assert self._producer is not None
-        self._producer.terminate()
-        code = self._producer.wait(PRODUCER_TIMEOUT_S)
-        if code:
-            raise ProfilerError(f"the producer ended with {code}: see producer.log")
-        account = msgspec.json.decode((self._directory / ACCOUNT).read_bytes(), type=Account)
-        return account, self._directory / LEDGER
 
     def begin(self, fault: Fault) -> None:
         """Let a fault happen."""
@@ -231,9 +202,7 @@ class Rig:
         self._workers[number].start()
 
     def _end(self) -> None:
-        if self._producer is not None:
-            self._producer.kill()
-            self._producer.wait()
+        self.load.kill()
         for worker in self._workers.values():
             worker.kill()
         self._store.kill()

@@ -75,17 +75,17 @@ def run(options: Options, directory: Path, tell: Tell) -> Result:
         progress = Progress(rig.settings)
         progress.start()
         try:
-            rig.start_producer()
+            rig.load.start(rig.settings)
             _play(rig, faults, options.duration_s, progress, tell)
             rig.wait_until_well()
             tell("all is well again; the producer ends")
-            account, ledger = rig.stop_producer()
+            account = rig.load.stop()
             tell(f"{account.acknowledged} records acknowledged; {progress.lag} behind")
             _catch_up(rig, progress)
         finally:
             progress.stop()
         tell("nothing is left to do: audit")
-        found = check_profiles(rig.settings, ledger)
+        found = check_profiles(rig.settings, rig.load.ledger)
         for line in audit_lines(found):
             tell(line)
         return Result(
