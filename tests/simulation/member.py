@@ -26,7 +26,7 @@ LIMITS: Final = Limits(
     batch_events_max=40, queue_events_max=120, arena_rows=120, durable_after_s=1.5 * SYNC_S
 )
 FETCH_S: Final = 0.03
-COMMIT_S: Final = 0.1
+COMMIT_S: Final = 0.4
 DRAIN_TIMEOUT_S: Final = 0.5
 
 
