@@ -2,7 +2,7 @@
 
 `run` is what ``profiler worker`` calls. On SIGTERM or SIGINT it finishes the batches that are being
 worked on, commits, leaves the group and returns 0, all within `STOP_TIMEOUT_S`; on a fault of the
-worker or of Faust it returns 1.
+worker or of Faust it returns 1; when it stands still, the watchdog ends it with `EXIT_STALLED`.
 """
 
 from __future__ import annotations
@@ -12,28 +12,35 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from faust.types import TP
 from faust.web import Request, Response, View
 
-from profiler.errors import BrokerUnavailable, StoreUnavailable, UsageError
+from profiler.errors import BrokerUnavailable, UsageError
 from streams.agents import Worker, deliver_to
 from streams.batching import BatchApp
+from streams.health import Health
 from streams.log import get_logger
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.store import Durability
 from streams.topics import missing_topics
+from streams.watchdog import EXIT_STALLED, Watchdog
 
 DRAIN_TIMEOUT_S: Final = 5.0
 STOP_TIMEOUT_S: Final = 9.0
-PING_TIMEOUT_S: Final = 1.0
 HEARTBEATS_PER_SESSION: Final = 5
 REBALANCE_TIMEOUT_S: Final = 30.0
 MAX_POLL_INTERVAL_S: Final = 86_400.0
+METADATA_MAX_AGE_S: Final = 30.0
+"""So long new partitions of a topic may go unnoticed."""
 RETRY_INTERVAL_S: Final = 1.0
 LAG_INTERVAL_S: Final = 1.0
+TOPICS_READ: Final = ("events", "forwarded")
 
 _log = get_logger(component="app")
 
@@ -43,7 +50,8 @@ def create_app(
     worker: Worker,
     metrics: Metrics,
     directory: Path,
-    topics: Sequence[str] = ("events",),
+    topics: Sequence[str] = TOPICS_READ,
+    health: Health | None = None,
 ) -> BatchApp:
     """Build the app; nothing is connected before it is started.
 
@@ -59,28 +67,37 @@ def create_app(
         An empty directory; Faust insists on one, and nothing that matters is kept there.
     topics
         Short names of the topics to read, each with as many partitions as the others.
+    health
+        What ``/healthz`` and ``/readyz`` show; by default what the worker's `ping` tells.
     """
+
+    async def assigned(texts: Mapping[TP, str]) -> None:
+        await worker.assigned({(tp.topic, tp.partition): text for tp, text in texts.items()})
+
     app = BatchApp(
         settings.group,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         drain_timeout_s=DRAIN_TIMEOUT_S,
-        assigned=worker.assigned,
+        assigned=assigned,
         revoked=worker.revoked,
         **_faust_options(settings, directory),
     )
     n_batches_max = max(2, settings.queue_events_max // settings.batch_events_max)
     names = [settings.topic(name) for name in topics]
     deliver_to(worker, app, app.batched_topic(*names, n_batches_max=n_batches_max))
-    _add_pages(app, worker, metrics)
+    _add_pages(app, health or Health(worker.ping), metrics)
 
     async def observe_lag() -> None:
+        by_number: Counter[int] = Counter()
         for tp, lag_events in app.lags().items():
-            metrics.set_partition(tp.partition, lag_events=lag_events)
+            by_number[tp.partition] += lag_events
+        for number, lag_events in by_number.items():
+            metrics.set_partition(number, lag_events=lag_events)
 
     app.timer(LAG_INTERVAL_S)(observe_lag)
 
     async def work() -> None:
-        await worker.run()
+        await worker.run(app.rewind)
         raise RuntimeError("the worker ended by itself")
 
     app.task(work)
@@ -100,6 +117,7 @@ def _faust_options(settings: Settings, directory: Path) -> dict[str, Any]:
         # Checked in C at no measurable cost: 3.2–3.8 µs of CPU per record with and without.
         "broker_check_crcs": True,
         "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": int(METADATA_MAX_AGE_S * 1_000),
         "topic_disable_leader": True,
         "topic_allow_declare": False,
         "datadir": directory,
@@ -112,32 +130,20 @@ def _faust_options(settings: Settings, directory: Path) -> dict[str, Any]:
     }
 
 
-def _add_pages(app: BatchApp, worker: Worker, metrics: Metrics) -> None:
+def _add_pages(app: BatchApp, health: Health, metrics: Metrics) -> None:
     @app.page("/metrics")
     async def show_metrics(view: View, request: Request) -> Response:
         return view.bytes(metrics.render(), content_type="text/plain; version=0.0.4")
 
     @app.page("/healthz")
     async def show_health(view: View, request: Request) -> Response:
-        # To answer at all is the proof: the pages share the loop with the work.
-        return view.json({"alive": True})
+        status, facts = health.liveness()
+        return view.json(facts, status=status)
 
     @app.page("/readyz")
     async def show_readiness(view: View, request: Request) -> Response:
-        n_partitions = len(app.partitions())
-        store = await _ask_store(worker)
-        is_ready = n_partitions > 0 and store == "ok"
-        found = {"ready": is_ready, "partitions": n_partitions, "store": store}
-        return view.json(found, status=200 if is_ready else 503)
-
-
-async def _ask_store(worker: Worker) -> str:
-    try:
-        async with asyncio.timeout(PING_TIMEOUT_S):
-            await worker.ping()
-    except (StoreUnavailable, TimeoutError):
-        return "unavailable"
-    return "ok"
+        status, facts = await health.readiness(len({tp.partition for tp in app.partitions()}))
+        return view.json(facts, status=status)
 
 
 async def serve(app: BatchApp, stop: asyncio.Event) -> int:
@@ -175,9 +181,10 @@ async def run(
     settings: Settings,
     worker: Worker,
     metrics: Metrics,
-    topics: Sequence[str] = ("events",),
+    topics: Sequence[str] = TOPICS_READ,
+    durability: Callable[[], Awaitable[Durability]] | None = None,
 ) -> int:
-    """Run a worker process until a signal or a fault.
+    """Run a worker process until a signal, a fault or a stall.
 
     Waits for a broker that is away. A stop that hangs, for example on a broker that went away, is
     cut off: what was not committed is delivered again, and the fence absorbs it.
@@ -185,7 +192,7 @@ async def run(
     Returns
     -------
     int
-        Exit code: 0 after SIGTERM or SIGINT, 1 after a fault.
+        Exit code: 0 after SIGTERM or SIGINT, 1 after a fault, `EXIT_STALLED` after a standstill.
 
     Raises
     ------
@@ -194,24 +201,29 @@ async def run(
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    health = Health(worker.ping, durability) if durability else Health(worker.ping)
 
     def stop_in_time() -> None:
         if not stop.is_set():
             stop.set()
-            loop.call_later(STOP_TIMEOUT_S, _cut_off)
+            loop.call_later(STOP_TIMEOUT_S, _cut_off, health)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_in_time)
     if not await _until_broker_answers(settings, topics, stop):
         return 0
+    watchdog = Watchdog(settings, [settings.topic(name) for name in topics], health, metrics)
     with tempfile.TemporaryDirectory(prefix="profiler-worker-") as directory:
-        return await serve(create_app(settings, worker, metrics, Path(directory), topics), stop)
+        app = create_app(settings, worker, metrics, Path(directory), topics, health)
+        with watchdog.watching(app.partitions, stop_in_time):
+            code = await serve(app, stop)
+    return EXIT_STALLED if health.stall else code
 
 
-def _cut_off() -> None:
+def _cut_off(health: Health) -> None:
     _log.error("stop_timed_out", stop_timeout_s=STOP_TIMEOUT_S)
     # A thread that waits for the network cannot be interrupted, and the interpreter would join it.
-    os._exit(1)
+    os._exit(EXIT_STALLED if health.stall else 1)
 
 
 async def _until_broker_answers(

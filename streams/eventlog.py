@@ -6,7 +6,7 @@ For tools that look at the whole stream once, such as the audit; workers read th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -23,9 +23,13 @@ POLL_TIMEOUT_MS: Final = 200
 POLL_RECORDS_MAX: Final = 10_000
 STALL_TIMEOUT_S: Final = 30.0
 LAG_INTERVAL_S: Final = 0.1
+ASK_TIMEOUT_S: Final = 10.0
+GLANCE_BYTES: Final = 1_024
 
 Ends = Mapping[int, int]
 """Offset after the last record, by partition."""
+Place = tuple[str, int]
+"""A partition of any topic."""
 
 
 def ends_of(settings: Settings, name: str = "events") -> Ends:
@@ -103,20 +107,85 @@ def wait_until_consumed(settings: Settings, wait_s: float) -> None:
         If it has not after `wait_s`.
     """
     deadline_s = time.monotonic() + wait_s
-    with _faults(settings):
-        admin = KafkaAdminClient(
-            bootstrap_servers=settings.brokers.split(","), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
-        )
+    with _admin(settings) as admin:
+        while lag := _lag(settings, admin):
+            if time.monotonic() >= deadline_s:
+                raise UsageError(
+                    f"group {settings.group} is {lag} records behind the end of "
+                    f"{settings.topic('events')}: let a worker catch up, then audit"
+                )
+            time.sleep(LAG_INTERVAL_S)
+
+
+def held_up(settings: Settings, places: Collection[Place]) -> dict[Place, int]:
+    """Find those of these partitions of which a reader gets more from where the group stands.
+
+    Returns
+    -------
+    dict
+        The group's committed offset, by partition; -1 where it has not committed any.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers in time.
+
+    Notes
+    -----
+    Offsets alone do not tell: the end may lie behind a transaction's marker, which nobody is given,
+    and the committed offset before records that have been deleted. So it is tried.
+    """
+    partitions = [TopicPartition(*place) for place in places]
+    with _admin(settings) as admin:
+        found = admin.list_group_offsets({settings.group: partitions})[settings.group]
+    standing = {p: found[p].offset if p in found else -1 for p in partitions}
+    with _consumer(settings, max_partition_fetch_bytes=GLANCE_BYTES) as consumer:
+        beginnings = consumer.beginning_offsets(partitions)
+        consumer.assign(partitions)
+        for p in partitions:
+            consumer.seek(p, max(beginnings[p], standing[p]))
+        unknown, waiting = set(partitions), set()
+        started_s = time.monotonic()
+        while unknown:
+            waiting |= consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=1).keys()
+            consumer.pause(*waiting)
+            unknown = {p for p in unknown - waiting if not _is_at_end(consumer, p)}
+            _check_progress(settings, started_s, settings.group, ASK_TIMEOUT_S)
+    return {(p.topic, p.partition): standing[p] for p in waiting}
+
+
+def places_of(settings: Settings, topics: Collection[str]) -> set[Place]:
+    """All partitions of topics, given by full names.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers.
+    """
+    with _consumer(settings) as consumer:
+        return {(name, n) for name in topics for n in consumer.partitions_for_topic(name) or ()}
+
+
+def is_group_stable(settings: Settings) -> bool | None:
+    """Whether every partition has its worker; None where the broker does not tell.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers.
+    """
+    with _admin(settings) as admin:
         try:
-            while lag := _lag(settings, admin):
-                if time.monotonic() >= deadline_s:
-                    raise UsageError(
-                        f"group {settings.group} is {lag} records behind the end of "
-                        f"{settings.topic('events')}: let a worker catch up, then audit"
-                    )
-                time.sleep(LAG_INTERVAL_S)
-        finally:
-            admin.close()
+            found = admin.describe_groups([settings.group])[settings.group]
+        except ValueError:
+            # The embedded broker (Tansu 0.6) answers with rights that kafka-python does not know.
+            return None
+    return bool(found["group_state"] == "Stable")
+
+
+def _is_at_end(consumer: Any, partition: Any) -> bool:
+    end = consumer.highwater(partition)
+    return end is not None and consumer.position(partition) >= end
 
 
 def _lag(settings: Settings, admin: Any) -> int:
@@ -128,15 +197,27 @@ def _lag(settings: Settings, admin: Any) -> int:
     return sum(max(0, end - known.get(n, 0)) for n, end in ends.items())
 
 
-def _check_progress(settings: Settings, since_s: float, topic: str) -> None:
-    if time.monotonic() - since_s > STALL_TIMEOUT_S:
-        raise BrokerUnavailable(
-            f"{settings.brokers} gave nothing of {topic} for {STALL_TIMEOUT_S:.0f} s"
-        )
+def _check_progress(
+    settings: Settings, since_s: float, what: str, timeout_s: float = STALL_TIMEOUT_S
+) -> None:
+    if time.monotonic() - since_s > timeout_s:
+        raise BrokerUnavailable(f"{settings.brokers} gave nothing of {what} for {timeout_s:.0f} s")
 
 
 @contextmanager
-def _consumer(settings: Settings) -> Iterator[Any]:
+def _admin(settings: Settings) -> Iterator[Any]:
+    with _faults(settings):
+        admin = KafkaAdminClient(
+            bootstrap_servers=settings.brokers.split(","), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
+        )
+        try:
+            yield admin
+        finally:
+            admin.close()
+
+
+@contextmanager
+def _consumer(settings: Settings, **options: Any) -> Iterator[Any]:
     """A reader that belongs to no group and leaves no trace."""
     with _faults(settings):
         consumer = KafkaConsumer(
@@ -147,6 +228,7 @@ def _consumer(settings: Settings) -> Iterator[Any]:
             allow_auto_create_topics=False,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             check_crcs=False,  # in Python it costs more than all else; contents are compared anyway
+            **options,
         )
         try:
             yield consumer

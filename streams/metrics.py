@@ -126,9 +126,23 @@ class Metrics:
         self._pauses = Counter(
             "profiler_pauses", "Times the other side was away.", ["waiting_for"], registry=registry
         )
+        self._store_restarts = Counter(
+            "profiler_store_restarts",
+            "Times the store came back as another, and events were read again.",
+            registry=registry,
+        )
+        self._stalls = Counter(
+            "profiler_stalls", "Standstills before records that wait.", registry=registry
+        )
         self._init_gauges(registry)
 
     def _init_gauges(self, registry: CollectorRegistry) -> None:
+        self._paused = Gauge(
+            "profiler_paused",
+            "1 while the other side is away, else 0.",
+            ["waiting_for"],
+            registry=registry,
+        )
         self._arena_rows = Gauge(
             "profiler_arena_rows", "Profiles hot in memory.", registry=registry
         )
@@ -179,6 +193,18 @@ class Metrics:
     def count_pause(self, waiting_for: str) -> None:
         """Count one time at which the ``store`` or the ``broker`` could not be reached."""
         self._pauses.labels(waiting_for).inc()
+
+    def count_store_restart(self) -> None:
+        """Count one time at which the store may have lost writes."""
+        self._store_restarts.inc()
+
+    def set_paused(self, waiting_for: str, is_paused: bool) -> None:
+        """Tell whether the ``store`` or the ``broker`` is being waited for."""
+        self._paused.labels(waiting_for).set(is_paused)
+
+    def count_stall(self) -> None:
+        """Count one standstill, after which the process ends."""
+        self._stalls.inc()
 
     def set_arena_capacity(self, n_rows: int) -> None:
         """Tell how many profiles fit in memory."""

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from profiler.errors import ConfigurationError
+from streams.secret import Secret as Secret  # whoever builds settings needs it too
 
 PREFIX: Final = "PROFILER_"
 PSEUDONYM_KEY_CHARACTERS_MIN: Final = 32
@@ -26,36 +27,13 @@ TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "mode
 OTHER_VARIABLES: Final = frozenset({"PROFILER_CONFIG", "PROFILER_DATA_DIR"})
 """Variables with our prefix that are not settings: the file's name, and the tests' data folder."""
 
+BOOLEANS: Final = {
+    **dict.fromkeys(("true", "1", "yes"), True),
+    **dict.fromkeys(("false", "0", "no"), False),
+}
+"""Texts of a setting that is true or false, in any case."""
+
 _HOST_PORT: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+):\d{1,5}"
-
-
-class Secret:
-    """A text that is never shown: its `repr` and `str` are ``***``.
-
-    Examples
-    --------
-    >>> secret = Secret("correct horse")
-    >>> secret, secret.reveal()
-    (***, 'correct horse')
-    """
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Give the text itself, to the one place that needs it."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -156,6 +134,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     store_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="longest wait for an answer of the store, s")
     ] = 5.0
+    durable_after_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="age at which a write counts as kept by a store that cannot tell, s",
+        ),
+    ] = 3.0
+    require_durable: Annotated[
+        bool, Meta(description="refuse to start on a store that keeps nothing on disk")
+    ] = False
+    stall_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="standstill, s, while records wait: the worker ends"),
+    ] = 60.0
     web_host: Annotated[
         str, Meta(min_length=1, max_length=255, description="address of `/metrics` and health")
     ] = "127.0.0.1"
@@ -186,6 +179,11 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "batch_events_max",
                 f"must not exceed PROFILER_QUEUE_EVENTS_MAX ({self.queue_events_max})",
             )
+        # Waits that are no standstill, and would look like one.
+        for name in ("session_timeout_s", "commit_interval_s", "store_timeout_s"):
+            if self.stall_timeout_s <= getattr(self, name):
+                problem = f"must exceed {variable(name)} ({getattr(self, name):g})"
+                _refuse("stall_timeout_s", problem)
 
     def topic(self, name: str) -> str:
         """Full name of one of `TOPICS`."""
@@ -294,10 +292,13 @@ def _convert(name: str, value: Any) -> Any:
         return Secret(value)
     if get_origin(kind) is tuple and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
+    if kind is bool and isinstance(value, str):
+        value = BOOLEANS.get(value.strip().lower(), value)
     try:
         return msgspec.convert(value, _TYPES[name], strict=False)
     except msgspec.ValidationError as fault:
-        problem = f"expected {_type_text(kind, meta)}: {meta.description}"
+        also = " (or 1, yes, 0, no)" if kind is bool else ""
+        problem = f"expected {_type_text(kind, meta)}{also}: {meta.description}"
         raise ConfigurationError(variable(name), problem) from fault
 
 
@@ -326,6 +327,8 @@ def _type_and_meta(name: str) -> tuple[Any, Meta]:
 def _type_text(kind: Any, meta: Meta) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(kind))
+    if kind is bool:
+        return "`true` or `false`"
     text = {int: "integer", float: "number", Secret: "secret", str: "text"}.get(kind, "texts")
     if meta.le is None:
         return text
@@ -334,6 +337,8 @@ def _type_text(kind: Any, meta: Meta) -> str:
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

@@ -9,18 +9,20 @@ from typing import Final
 
 import click
 
-from profiler.errors import StoreUnavailable
+from profiler.errors import ConfigurationError, StoreUnavailable
 from streams.app import run
 from streams.assembly import Assembly, assemble
 from streams.log import configure_logs, get_logger
 from streams.settings import Settings, settings_from_process
-from streams.store import Store
+from streams.store import Durability, Store
 
 GC_THRESHOLDS: Final = (500_000, 20, 50)
 """The first is more than a batch makes, so that what a batch drops need not be looked at."""
 SWITCH_INTERVAL_S: Final = 0.0005
 """Batches allocate many objects that live as long as the batch and hold no cycles: at Python's own
 thresholds the collector doubles the cost of building summaries."""
+
+RETRY_INTERVAL_S: Final = 1.0
 
 _log = get_logger(component="worker")
 
@@ -30,7 +32,8 @@ Examples:
   PROFILER_CONFIG=profiler.toml profiler worker
 
 /metrics, /healthz and /readyz are served at PROFILER_WEB_HOST:PROFILER_WEB_PORT. SIGTERM or Ctrl-C
-lets it finish its batches, commit and leave the group. All settings are in docs/settings.md."""
+lets it finish its batches, commit and leave the group. Exit code 75 says that it stood still while
+records waited: start it again. All settings are in docs/settings.md."""
 
 
 @click.command(
@@ -50,24 +53,42 @@ async def _run(settings: Settings) -> int:
     assembly: Assembly = assemble(settings)
     _log.info("starting", **settings.public())
     try:
-        await _log_durability(assembly.store)
+        await _check_durability(settings, assembly.store)
         _tune_garbage_collector()
         _tune_threads()
-        return await run(settings, assembly.worker, assembly.metrics)
+        durability = assembly.store.durability
+        return await run(settings, assembly.worker, assembly.metrics, durability=durability)
     finally:
         await assembly.close()
 
 
-async def _log_durability(store: Store) -> None:
-    try:
-        durability = await store.durability()
-    except StoreUnavailable as fault:
-        _log.warning("store_unavailable", fault=str(fault))
-        return
+async def _check_durability(settings: Settings, store: Store) -> None:
+    durability = await _durability(settings, store)
+    if durability == "none" and settings.require_durable:
+        raise ConfigurationError(
+            "PROFILER_REQUIRE_DURABLE",
+            "is true, but the store keeps nothing on disk: start it with `appendonly yes`, "
+            "or do without and set this to false",
+        )
     if durability == "none":
         _log.warning("durability", durability=durability, hint="the store loses all if it dies")
-    else:
+    elif durability is not None:
         _log.info("durability", durability=durability)
+
+
+async def _durability(settings: Settings, store: Store) -> Durability | None:
+    """What the store says; None where it is away and needs not be waited for."""
+    is_first = True
+    while True:
+        try:
+            return await store.durability()
+        except StoreUnavailable as fault:
+            if is_first:
+                _log.warning("store_unavailable", fault=str(fault))
+        if not settings.require_durable:
+            return None
+        is_first = False
+        await asyncio.sleep(RETRY_INTERVAL_S)
 
 
 def _tune_garbage_collector() -> None:

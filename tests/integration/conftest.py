@@ -10,6 +10,7 @@ import pytest
 
 from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.settings import Secret, Settings
+from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = count(1)
 
@@ -18,6 +19,13 @@ _numbers = count(1)
 def broker() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker() as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[ApacheKafka]:
+    """Apache Kafka itself, for what the embedded broker cannot show."""
+    with ApacheKafka() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,75 @@
+"""What a worker tells supervisors: whether it is alive, and whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from profiler.errors import StoreUnavailable
+from streams.store import Durability
+
+PING_TIMEOUT_S: Final = 1.0
+DURABILITY_KEPT_S: Final = 60.0
+
+Answer = tuple[int, dict[str, Any]]
+"""An HTTP status and the facts behind it."""
+
+
+async def _unknown() -> Durability:
+    return "unknown"
+
+
+class Health:
+    """Answers of ``/healthz`` and ``/readyz``.
+
+    Parameters
+    ----------
+    ping
+        Returns if the store answers.
+    durability
+        Asks the store whether what it acknowledged survives it.
+
+    Attributes
+    ----------
+    stall
+        Why the worker counts as stalled, None while it does not.
+    """
+
+    def __init__(
+        self,
+        ping: Callable[[], Awaitable[None]],
+        durability: Callable[[], Awaitable[Durability]] = _unknown,
+    ) -> None:
+        self.stall: str | None = None
+        self._ping = ping
+        self._ask_durability = durability
+        self._durability: Durability = "unknown"
+        self._known_until_s = 0.0
+
+    def liveness(self) -> Answer:
+        """200, unless the worker stalled: to answer at all is proof that its loop runs."""
+        if self.stall is None:
+            return 200, {"alive": True}
+        return 503, {"alive": False, "stalled": self.stall}
+
+    async def readiness(self, n_partitions: int) -> Answer:
+        """200 if there are partitions to work on, a store that answers, and no stall."""
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await self._ping()
+                await self._refresh()
+        except (StoreUnavailable, TimeoutError):
+            store = "unavailable"
+        else:
+            store = "ok"
+        is_ready = n_partitions > 0 and store == "ok" and self.stall is None
+        facts = {"ready": is_ready, "partitions": n_partitions, "store": store}
+        return 200 if is_ready else 503, facts | {"durability": self._durability}
+
+    async def _refresh(self) -> None:
+        # It changes when somebody changes the store, or another takes its place.
+        if time.monotonic() >= self._known_until_s:
+            self._durability = await self._ask_durability()
+            self._known_until_s = time.monotonic() + DURABILITY_KEPT_S
