@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate lint fix schemas bench lock clean
+.PHONY: help install demo test simulate kafka chaos lint fix schemas bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1m%-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,18 @@ test: install ## Run all tests (with the embedded broker and store)
 SEEDS ?= 1000
 simulate: install ## Run the worker in a simulated world under SEEDS schedules of faults
 	SIMULATE_SEEDS=$(SEEDS) $(BIN)/pytest -q tests/simulation
+
+KAFKA := 4.4.0
+BROKERS := 1
+kafka: install ## Run Apache KAFKA (4.4.0 or 3.9.2) with BROKERS (1 or 3) until Ctrl-C
+	$(BIN)/python -m tests.servers.apache_kafka --version $(KAFKA) --brokers $(BROKERS)
+
+DURATION_S := 120
+SEED := 1
+STORE :=
+chaos: install ## Kill, freeze and restart workers, store and BROKERS for DURATION_S by SEED, then audit
+	$(BIN)/python -m tests.chaos --duration-s $(DURATION_S) --seed $(SEED) --brokers $(BROKERS) \
+		$(if $(STORE),--store $(STORE))
 
 lint: install ## Check style, format and types
 	$(BIN)/ruff check

@@ -14,7 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
-from profiler.dedupe import partition_code
+from profiler.dedupe import FORWARDED_CODES, partition_code
 from profiler.events import (
     TYPE_CODES,
     AnyEvent,
@@ -24,6 +24,7 @@ from profiler.events import (
     decode_batch,
     timestamp_ms,
 )
+from profiler.partitioning import partitions_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.tokens import ContentKey, Contents, hash_text
 
@@ -74,11 +75,19 @@ class Chunk(Struct, frozen=True):
         Their partition.
     records
         In offset order.
+    offsets
+        Offsets at which the fence has them; by default their own. Forwarded records stand here as
+        they first arrived, so that theirs are others.
     """
 
     topic_code: int
     partition: int
     records: Sequence[Record]
+    offsets: Sequence[int] | None = None
+
+    def fence_offsets(self) -> Sequence[int]:
+        """Offsets at which the fence has the records."""
+        return [r.offset for r in self.records] if self.offsets is None else self.offsets
 
 
 class Screen(Struct, frozen=True):
@@ -99,6 +108,10 @@ class Screen(Struct, frozen=True):
     historical_sources: frozenset[str] = frozenset()
 
 
+Forward = tuple[int, Record]
+"""A home partition, and a record that belongs there."""
+
+
 @dataclass(slots=True)
 class Prepared:
     """A batch of N decoded events of R0 subjects, in arrival order, and who must be loaded.
@@ -109,6 +122,8 @@ class Prepared:
         All records of the batch.
     rejected
         Those that cannot be applied.
+    forwards
+        Those that belong elsewhere, each with its subject's home partition.
     pids
         (R0,) whose rows are needed.
     record
@@ -131,6 +146,7 @@ class Prepared:
 
     records: list[Record]
     rejected: list[Rejected]
+    forwards: list[Forward]
     pids: list[str]
     record: NDArray[np.intp]
     row: NDArray[np.intp]
@@ -175,12 +191,18 @@ class Preparer:
         Gives pids.
     screen
         Bounds of event times.
+    homes
+        Number of home partitions: events whose partition is not their subject's home are forwarded
+        there. None: whatever comes is at home.
     """
 
-    def __init__(self, pseudonymiser: Pseudonymiser, screen: Screen) -> None:
+    def __init__(
+        self, pseudonymiser: Pseudonymiser, screen: Screen, homes: int | None = None
+    ) -> None:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
         self._screen = screen
+        self._homes = homes
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
@@ -195,16 +217,47 @@ class Preparer:
         columns = _Columns(*map(np.concatenate, zip(*parts, strict=True)))
         codes = [partition_code(chunk.topic_code, chunk.partition) for chunk in chunks]
         partition = np.repeat(np.array(codes, dtype=np.int64), [len(c.records) for c in chunks])
+        if any(chunk.offsets is not None for chunk in chunks):
+            offsets = np.concatenate(
+                [np.asarray(c.fence_offsets(), dtype=np.int64) for c in chunks]
+            )
+            columns = columns._replace(offset=offsets[columns.record])
+        subjects = list(place)
+        columns, subjects, forwards = self._sent_home(columns, subjects, partition, records)
         pid = self._pid
         return Prepared(
             records=records,
             rejected=rejected,
-            pids=[pid("user", s) if isinstance(s, str) else pid(*s) for s in place],
+            forwards=forwards,
+            pids=[pid("user", s) if isinstance(s, str) else pid(*s) for s in subjects],
             partition=partition[columns.record],
             hashes=self.contents.hashes[columns.content],
             directions=self.contents.directions,
             **columns._asdict(),
         )
+
+    def _sent_home(
+        self,
+        columns: _Columns,
+        subjects: list[Subject],
+        partition: Ints,
+        records: Sequence[Record],
+    ) -> tuple[_Columns, list[Subject], list[Forward]]:
+        """Take out what belongs elsewhere; forwarded records have arrived, whatever their home."""
+        if self._homes is None:
+            return columns, subjects, []
+        ids = [s if isinstance(s, str) else s[1] for s in subjects]
+        home = partitions_of([i.encode() for i in ids], self._homes)[columns.row]
+        arrived = partition[columns.record]
+        is_away = (arrived < FORWARDED_CODES) & (arrived != home)
+        if not is_away.any():
+            return columns, subjects, []
+        away = np.flatnonzero(is_away)
+        at = columns.record[away].tolist()
+        forwards = [(h, records[i]) for h, i in zip(home[away].tolist(), at, strict=True)]
+        columns = _Columns(*(column[~is_away] for column in columns))
+        left, row = np.unique(columns.row, return_inverse=True)
+        return columns._replace(row=row), [subjects[i] for i in left.tolist()], forwards
 
     def _part(
         self,

@@ -7,7 +7,7 @@ always one. The ring holds the hashes of the last 32 ids that the row accepted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,12 @@ from profiler.columns import Hashes, Ints
 
 RING: Final = 32
 NO_PARTITION: Final = -1
+EVENTS: Final = 0
+FORWARDED: Final = 1
+PARTITION_BITS: Final = 24
+FORWARDED_CODES: Final = FORWARDED << PARTITION_BITS
+"""Codes from here on are of partitions of the topic of forwarded events."""
+_Code = TypeVar("_Code", int, Ints)
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -68,7 +74,12 @@ class Fences:
 
 def partition_code(topic_code: int, partition: int) -> int:
     """One number for a topic (0: events, 1: forwarded) and a partition below 2**24."""
-    return topic_code << 24 | partition
+    return topic_code << PARTITION_BITS | partition
+
+
+def partition_number(code: _Code) -> _Code:
+    """Partition of a code, or of each of an array of codes."""
+    return code & (FORWARDED_CODES - 1)
 
 
 def is_duplicate(

@@ -27,7 +27,12 @@ from profiler.spec import Spec
 from profiler.state import Stored
 
 ERASE: Final = TYPE_NAMES.index("erase")
-OUTCOMES: Final = ("applied", "duplicate", "fenced", "accepted_unused", "erased", "rejected")
+OUTCOMES: Final = (
+    *("applied", "duplicate", "fenced", "accepted_unused", "erased", "rejected"),
+    *("forwarded", "repeated"),
+)
+"""What became of a record. Forwarded: sent to its home; repeated: a forward that had come before,
+which the reader of the home drops."""
 
 Lap = Callable[[str], None]
 """Called at the end of each step with its name: the caller owns the clock."""
@@ -78,7 +83,9 @@ def process(
     bank
         Scores the events. Learning is left to the caller, once the batch is accepted.
     """
-    outcomes: Counter[str] = Counter(rejected=len(prepared.rejected))
+    outcomes: Counter[str] = Counter(
+        rejected=len(prepared.rejected), forwarded=len(prepared.forwards)
+    )
     erased = _erasures(prepared, stored, outcomes)
     applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
     lap("deduplicate")

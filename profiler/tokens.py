@@ -91,6 +91,10 @@ class Contents:
             self.new_names = {kind: {} for kind in NAMED_KINDS}
         return taken
 
+    def forget(self) -> None:
+        """Start afresh, so that all names are new again; indices given before end here."""
+        self._start()
+
     def make_room(self, n: int) -> None:
         """Start afresh if n more contents might be too many; indices given before end here."""
         if len(self._index) + n > self.entries_max and len(self._index) > 1:

@@ -6,7 +6,7 @@ worker, when its effect is durable. A fault of the worker is never swallowed: it
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Protocol, cast
 
@@ -16,20 +16,26 @@ from faust.types import AgentT, EventT, StreamT, TopicT
 from mode.supervisors import CrashingSupervisor
 
 from streams.batching import BatchApp, acknowledge
-from streams.worker import Delivery
+from streams.inbox import Delivery
 
 
 class Worker(Protocol):
     """What a Faust app needs of a worker; `streams.worker` has the real one."""
 
-    async def run(self) -> None:
-        """Work until cancelled. Whatever it raises, or its return, ends the process."""
+    async def run(self, rewind: Callable[[], Awaitable[None]]) -> None:
+        """Work until cancelled. Whatever it raises, or its return, ends the process.
+
+        `rewind` makes all that was delivered and not acknowledged stale: it comes again.
+        """
 
     async def submit(self, delivery: Delivery) -> None:
         """Take a batch; waits while the queue is full, returns before the batch is durable."""
 
-    async def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
-        """Expect batches of these (topic, partition), all that the worker has from now on."""
+    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
+        """Expect batches of these (topic, partition), all that the worker has from now on.
+
+        Each comes with the text that was committed beside its offset.
+        """
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:
         """Finish and acknowledge what is in flight of these; they are about to go."""
@@ -44,17 +50,18 @@ def deliver_to(worker: Worker, app: BatchApp, topic: TopicT) -> AgentT[list[Cons
     async def deliver(stream: StreamT[list[ConsumerRecord]]) -> None:
         assert isinstance(stream, Stream)
         async for event in stream.noack().events():
-            await worker.submit(_delivery(event))
+            await worker.submit(_delivery(app, event))
 
     # Faust's own choice would start the agent again, and the batch in its hand would be skipped.
     return app.agent(topic, name="deliver", supervisor_strategy=CrashingSupervisor)(deliver)
 
 
-def _delivery(event: EventT[list[ConsumerRecord]]) -> Delivery:
+def _delivery(app: BatchApp, event: EventT[list[ConsumerRecord]]) -> Delivery:
     tp = event.message.tp
     return Delivery(
         topic=tp.topic,
         partition=tp.partition,
         records=cast(list[ConsumerRecord], event.value),
         acknowledge=partial(acknowledge, event),
+        is_current=partial(app.is_current, event),
     )

@@ -12,10 +12,12 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from faust.types import TP
 from faust.web import Request, Response, View
 
 from profiler.errors import BrokerUnavailable, UsageError
@@ -38,6 +40,7 @@ METADATA_MAX_AGE_S: Final = 30.0
 """So long new partitions of a topic may go unnoticed."""
 RETRY_INTERVAL_S: Final = 1.0
 LAG_INTERVAL_S: Final = 1.0
+TOPICS_READ: Final = ("events", "forwarded")
 
 _log = get_logger(component="app")
 
@@ -47,7 +50,7 @@ def create_app(
     worker: Worker,
     metrics: Metrics,
     directory: Path,
-    topics: Sequence[str] = ("events",),
+    topics: Sequence[str] = TOPICS_READ,
     health: Health | None = None,
 ) -> BatchApp:
     """Build the app; nothing is connected before it is started.
@@ -67,11 +70,15 @@ def create_app(
     health
         What ``/healthz`` and ``/readyz`` show; by default what the worker's `ping` tells.
     """
+
+    async def assigned(texts: Mapping[TP, str]) -> None:
+        await worker.assigned({(tp.topic, tp.partition): text for tp, text in texts.items()})
+
     app = BatchApp(
         settings.group,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         drain_timeout_s=DRAIN_TIMEOUT_S,
-        assigned=worker.assigned,
+        assigned=assigned,
         revoked=worker.revoked,
         **_faust_options(settings, directory),
     )
@@ -81,13 +88,16 @@ def create_app(
     _add_pages(app, health or Health(worker.ping), metrics)
 
     async def observe_lag() -> None:
+        by_number: Counter[int] = Counter()
         for tp, lag_events in app.lags().items():
-            metrics.set_partition(tp.partition, lag_events=lag_events)
+            by_number[tp.partition] += lag_events
+        for number, lag_events in by_number.items():
+            metrics.set_partition(number, lag_events=lag_events)
 
     app.timer(LAG_INTERVAL_S)(observe_lag)
 
     async def work() -> None:
-        await worker.run()
+        await worker.run(app.rewind)
         raise RuntimeError("the worker ended by itself")
 
     app.task(work)
@@ -132,7 +142,7 @@ def _add_pages(app: BatchApp, health: Health, metrics: Metrics) -> None:
 
     @app.page("/readyz")
     async def show_readiness(view: View, request: Request) -> Response:
-        status, facts = await health.readiness(len(app.partitions()))
+        status, facts = await health.readiness(len({tp.partition for tp in app.partitions()}))
         return view.json(facts, status=status)
 
 
@@ -171,7 +181,7 @@ async def run(
     settings: Settings,
     worker: Worker,
     metrics: Metrics,
-    topics: Sequence[str] = ("events",),
+    topics: Sequence[str] = TOPICS_READ,
     durability: Callable[[], Awaitable[Durability]] | None = None,
 ) -> int:
     """Run a worker process until a signal, a fault or a stall.

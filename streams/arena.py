@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.columns import Rows
-from profiler.dedupe import NO_PARTITION, Fences
+from profiler.dedupe import NO_PARTITION, Fences, partition_number
 from profiler.errors import ConfigurationError
 from profiler.spec import Spec
 from profiler.state import Stored
@@ -111,6 +111,10 @@ class Arena:
         self._erased[slots] = True
         self._rows[slots] = np.zeros((), dtype=self._rows.dtype)
 
+    def revision(self, pid: str) -> int:
+        """Revision of somebody who is here."""
+        return int(self._rev[self._slot[pid]])
+
     def revisions(self, slots: NDArray[np.intp]) -> NDArray[np.int64]:
         """(R,) revisions at these places."""
         return self._rev[slots]
@@ -134,11 +138,14 @@ class Arena:
                 self._free.append(slot)
                 self._fences.more.pop(slot, None)
 
-    def drop_partitions(self, codes: Collection[int]) -> None:
-        """Forget everybody whose events come from these partitions."""
-        at_home = np.isin(self._fences.partition, list(codes)) | (
-            self._fences.partition == NO_PARTITION
-        )
+    def clear(self) -> None:
+        """Forget everybody."""
+        self.drop(list(self._slot))
+
+    def drop_partitions(self, numbers: Collection[int]) -> None:
+        """Forget everybody whose home is one of these partitions."""
+        fence = self._fences.partition
+        at_home = np.isin(partition_number(fence), list(numbers)) | (fence == NO_PARTITION)
         found = np.flatnonzero(at_home & (self._used >= 0)).tolist()
         self.drop([pid for pid in (self._pid[slot] for slot in found) if pid is not None])
 

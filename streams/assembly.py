@@ -13,6 +13,7 @@ from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import KafkaDeadLetters
+from streams.forwards import KafkaForwards
 from streams.metrics import Metrics
 from streams.redis_store import RedisStore
 from streams.settings import Settings
@@ -26,7 +27,7 @@ class Assembly(Struct, frozen=True):
     ----------
     worker
         Ready to run.
-    store, dead_letters
+    store, dead_letters, forwards
         Its edges; connected when they are first used.
     metrics
         What it counts.
@@ -35,11 +36,13 @@ class Assembly(Struct, frozen=True):
     worker: Worker
     store: RedisStore
     dead_letters: KafkaDeadLetters
+    forwards: KafkaForwards
     metrics: Metrics
 
     async def close(self) -> None:
         """Let go of connections."""
         await self.dead_letters.close()
+        await self.forwards.close()
         await self.store.close()
 
 
@@ -56,24 +59,30 @@ def assemble(settings: Settings) -> Assembly:
     dead_letters = KafkaDeadLetters(
         settings.brokers, settings.topic("deadletter"), lambda: time.time_ns() // 1_000_000
     )
+    forwards = KafkaForwards(settings.brokers, settings.topic("forwarded"))
     worker = Worker(
         spec=DEFAULT_SPEC,
         preparer=Preparer(
-            Pseudonymiser(settings.pseudonym_key.reveal().encode()), screen(settings)
+            Pseudonymiser(settings.pseudonym_key.reveal().encode()),
+            screen(settings),
+            homes=settings.partitions,
         ),
         bank=ModelBank(DEFAULT_SPEC),
         store=store,
         dead_letters=dead_letters,
+        forwards=forwards,
         metrics=metrics,
         limits=Limits(
             batch_events_max=settings.batch_events_max,
             queue_events_max=settings.queue_events_max,
             arena_rows=settings.arena_rows,
             figures_interval_s=settings.figures_interval_s,
+            durable_after_s=settings.durable_after_s,
         ),
+        topics=(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
     )
-    return Assembly(worker, store, dead_letters, metrics)
+    return Assembly(worker, store, dead_letters, forwards, metrics)
 
 
 def open_store(settings: Settings) -> RedisStore:

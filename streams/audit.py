@@ -33,6 +33,9 @@ from streams.store import Store
 
 KINDS: Final = ("user", "device", "anonymous")
 
+Counts = dict[str, dict[str, int]]
+"""Events by type, by pid."""
+
 
 class AuditReport(Struct, frozen=True, kw_only=True):
     """What an audit found.
@@ -111,7 +114,7 @@ async def audit(
         event_age_max_ms=settings.event_age_max_s * 1000,
         historical_sources=frozenset(settings.historical_sources),
     )
-    check = LedgerCheck(read_ledger(ledger, pid)) if ledger is not None else None
+    check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
     auditor = Auditor(reference.people, limit_differences=limit_differences)
@@ -129,33 +132,37 @@ async def audit(
     )
 
 
-def read_ledger(path: Path, pid: Callable[[str, str], str]) -> dict[str, dict[str, int]]:
-    """Counts by type and pid of a ledger, whose lines name subjects as ``kind:id``.
+def read_ledger(path: Path, pid: Callable[[str, str], str]) -> tuple[Counts, Counts]:
+    """Known and unknown counts of a ledger, whose lines name subjects as ``kind:id``.
 
     Raises
     ------
     UsageError
         If a line is not one of a ledger.
     """
-    counts: dict[str, dict[str, int]] = {}
+    known: Counts = {}
+    unknown: Counts = {}
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 entry = msgspec.json.decode(line, type=_LedgerLine)
                 kind, _, subject_id = entry.subject.partition(":")
-                if kind not in KINDS or entry.counts.keys() - set(BEHAVIOUR_TYPES):
+                names = entry.counts.keys() | entry.unknown.keys()
+                if kind not in KINDS or names - set(BEHAVIOUR_TYPES):
                     raise UsageError(f"{path}:{number}: unknown kind of subject or type of event")
-                counts[pid(kind, subject_id)] = entry.counts
+                known[pid(kind, subject_id)] = entry.counts
+                unknown[pid(kind, subject_id)] = entry.unknown
     except OSError as fault:
         raise UsageError(f"{path}: {fault.strerror}") from fault
     except msgspec.DecodeError as fault:
         raise UsageError(f"{path}:{number} is not a line of a ledger: {fault}") from fault
-    return counts
+    return known, unknown
 
 
 class _LedgerLine(Struct, frozen=True):
     subject: str
     counts: dict[str, int]
+    unknown: dict[str, int] = {}
 
 
 async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> None:

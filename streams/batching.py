@@ -10,39 +10,46 @@ took it; several batches of a partition may be outstanding. Only the acknowledge
 delivered is ever committed. Before partitions leave, the application is asked to finish
 (`revoked`), what it acknowledged is committed, and then the state of those partitions is dropped.
 
-This is the only file that touches Faust's internals; it is written against faust-streaming 0.15.3.
+This file and `streams.consumer_thread` are the only ones that touch Faust's internals; they are
+written against faust-streaming 0.15.3.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
 from typing import Any
 
 import faust
 from aiokafka import ConsumerRecord
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import CONSUMER_PARTITIONS_REVOKED
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.transport.drivers.aiokafka import Consumer as AIOKafkaConsumer
+from faust.transport.drivers.aiokafka import Transport
 from faust.types import TP, AppT, EventT, Message, TopicT
 from faust.types.tuples import ConsumerMessage
 from mode import Service
 
+from streams.consumer_thread import ConsumerThread
+from streams.progress import Progress
+
 Partitions = Set[TP]
 
 
-def acknowledge(event: EventT[list[ConsumerRecord]]) -> None:
+def acknowledge(event: EventT[list[ConsumerRecord]], text: str = "") -> None:
     """Say that a batch is durable; to be called in the thread of the app's loop.
 
     An event of an assignment that has ended is ignored: its records were, or will be, delivered
     again to whoever has the partition now.
+
+    Parameters
+    ----------
+    text
+        Kept as metadata of the offset commit, and given back with the next assignment.
     """
     event.ack()
     # The message waits in its partition's queue for the commit; its records need not.
-    event.message.value = None
+    event.message.value = text  # type: ignore[assignment]  # Faust does not look at it any more
 
 
 class BatchApp(faust.App):
@@ -58,7 +65,8 @@ class BatchApp(faust.App):
         How long leaving partitions may wait for batches that are being worked on. What is not
         acknowledged by then is delivered again, to whoever has the partition next.
     assigned
-        Awaited with all partitions of a new assignment, before any of their records is delivered.
+        Awaited with all partitions of a new assignment, each with the text beside its committed
+        offset, before any of their records is delivered.
     revoked
         Awaited with the partitions that are about to go: finish what is in flight of them and
         acknowledge it. Nothing more of them is delivered.
@@ -72,7 +80,7 @@ class BatchApp(faust.App):
         *,
         fetch_max_wait_ms: int,
         drain_timeout_s: float,
-        assigned: Callable[[Partitions], Awaitable[None]],
+        assigned: Callable[[Mapping[TP, str]], Awaitable[None]],
         revoked: Callable[[Partitions], Awaitable[None]],
         **options: Any,
     ) -> None:
@@ -100,6 +108,20 @@ class BatchApp(faust.App):
         topic.maxsize = n_batches_max
         self.batched_topics.update(names)
         return topic
+
+    def is_current(self, event: EventT[list[ConsumerRecord]]) -> bool:
+        """Whether the assignment holds in which a batch was delivered, not acknowledged yet."""
+        consumer = self._consumer
+        return isinstance(consumer, _BatchConsumer) and consumer.is_outstanding(event.message)
+
+    async def rewind(self) -> None:
+        """Make all that is not acknowledged stale, and have it delivered again.
+
+        It is read again from the committed offsets, after a rebalance that this asks for: so there
+        is one way only in which a position is ever set.
+        """
+        assert isinstance(self.consumer, _BatchConsumer)
+        self.consumer.rewind()
 
     async def stop(self) -> None:
         """Finish what is being worked on, commit it, leave the group, stop."""
@@ -139,89 +161,20 @@ class _BatchSchema(faust.Schema[Any, Any]):
         return message.value
 
 
-class _Progress:
-    """What of one partition was delivered, acknowledged and committed in this assignment."""
-
-    __slots__ = ("acknowledged", "committed", "outstanding")
-
-    def __init__(self) -> None:
-        self.outstanding: deque[ConsumerMessage] = deque()
-        self.acknowledged: int | None = None
-        self.committed: int | None = None
-
-    def to_commit(self) -> int | None:
-        """Offset after the acknowledged prefix, where it is not committed yet."""
-        # Asked of the messages themselves: a late acknowledgement from an earlier assignment is of
-        # a message in no queue, and vouches for nothing even where a new batch ends alike.
-        while self.outstanding and self.outstanding[0].acked:
-            self.acknowledged = self.outstanding.popleft().offset + 1
-        return None if self.acknowledged == self.committed else self.acknowledged
-
-    def lag(self, highwater: int | None) -> int:
-        batches: Iterable[Any] = (m.value for m in self.outstanding if not m.acked)
-        left = next(iter(batches), None)
-        return highwater - left[0].offset if left and highwater is not None else 0
-
-
-class _ConsumerThread(AIOKafkaConsumerThread):
-    """Faust's thread around aiokafka's consumer: options that Faust lacks, and exact seeks.
-
-    A fetch may be under way while a rebalance passes and Faust seeks back to what is committed. Was
-    it taken out of aiokafka's buffer before that seek, its records come again; was it after, they
-    never do. So seeks are counted, and a fetch notes the count at the moment it is taken.
-    """
-
-    n_seeks = 0
-    n_seeks_at_fetch = 0
-
-    def _create_worker_consumer(self, transport: Transport) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        app = self.app
-        assert isinstance(app, BatchApp)
-        consumer._fetch_max_wait_ms = app.fetch_max_wait_ms
-        # Partition n of every topic goes to the same worker: a profile's events and what other
-        # workers forward to its home meet in one process. Round robin does not give that.
-        consumer._partition_assignment_strategy = (RangePartitionAssignor,)
-        return consumer
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        found: Mapping[TP, int] = await self.call_thread(self._seek_to_committed)
-        return found
-
-    async def _seek_to_committed(self) -> dict[Any, int | None]:
-        consumer = self._ensure_consumer()
-        committed = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
-        fresh = [tp for tp, offset in committed.items() if not offset]
-        # From here to the first fetch of a new position nothing else runs in this thread, so that
-        # no fetch can lie between two of the seeks.
-        for tp, offset in committed.items():
-            if offset:
-                consumer.seek(tp, offset)
-        self.n_seeks += 1
-        if fresh and self.app.conf.consumer_auto_offset_reset == "earliest":
-            # aiokafka's own `seek_to_committed` leaves these where they are, after records that
-            # were fetched and never delivered.
-            await consumer.seek_to_beginning(*fresh)
-        return committed
-
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        records = await super()._fetch_records(*args, **kwargs)
-        self.n_seeks_at_fetch = self.n_seeks
-        return records
-
-
 class _BatchConsumer(AIOKafkaConsumer):
     """Faust's consumer, where a message of a batched topic is a whole batch."""
 
     app: BatchApp
-    _thread: _ConsumerThread
+    _thread: ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._progress: dict[TP, _Progress] = {}
+        self._progress: dict[TP, Progress] = {}
         super().__init__(*args, **kwargs)
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerThread:
+        thread = ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        thread.fetch_max_wait_ms = self.app.fetch_max_wait_ms
+        return thread
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Fetch once: one message per partition of a batched topic, one per record of others."""
@@ -243,7 +196,7 @@ class _BatchConsumer(AIOKafkaConsumer):
                 if not self._is_current(n_seeks):
                     return
                 if tp.topic in self.app.batched_topics:
-                    self._progress.setdefault(tp, _Progress()).outstanding.append(message)
+                    self._progress.setdefault(tp, Progress()).outstanding.append(message)
                 yield tp, message
 
     def _is_current(self, n_seeks: int) -> bool:
@@ -287,12 +240,35 @@ class _BatchConsumer(AIOKafkaConsumer):
         return tp.topic in self.app.batched_topics or super()._should_commit(tp, offset)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        progress = {tp: found for tp in offsets if (found := self._progress.get(tp))}
+        self._thread.texts = {
+            (tp, offset): text
+            for tp, found in progress.items()
+            for offset, text in found.texts.items()
+        }
         did_commit = await super()._commit(offsets)
         if did_commit:
-            for tp, offset in offsets.items():
-                if progress := self._progress.get(tp):
-                    progress.committed = offset
+            for tp, found in progress.items():
+                found.note_committed(offsets[tp])
         return did_commit
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek, and tell the app from where it will be delivered."""
+        found = await self._thread.seek_and_tell()
+        await self.app.assigned({tp: text for tp, (_, text) in found.items()})
+        return {tp: offset for tp, (offset, _) in found.items() if offset >= 0}
+
+    def is_outstanding(self, message: Message) -> bool:
+        """Whether a batch was delivered in the assignment that holds."""
+        progress = self._progress.get(message.tp)
+        return progress is not None and any(m is message for m in progress.outstanding)
+
+    def rewind(self) -> None:
+        """See `BatchApp.rewind`."""
+        self._stop_deliveries(self.assignment())
+        self._progress.clear()
+        self._unacked_messages.clear()
+        self._thread.rejoin()
 
     async def drain(self) -> None:
         """Stop the flow, let the app finish and acknowledge, commit; bounded in time."""
@@ -302,10 +278,7 @@ class _BatchConsumer(AIOKafkaConsumer):
             return
         if not partitions:
             return
-        self.stop_flow()
-        self.app.flow_control.suspend()
-        self.pause_partitions(partitions)
-        self.app.flow_control.clear()
+        self._stop_deliveries(partitions)
         if not await self._finish(partitions):
             n_left = sum(not message.acked for message in self._unacked_messages)
             self.log.warning("%d batches were not finished; they will be delivered again", n_left)
@@ -313,6 +286,12 @@ class _BatchConsumer(AIOKafkaConsumer):
         # acknowledgement.
         await self.maybe_wait_for_commit_to_finish()
         await self.commit()
+
+    def _stop_deliveries(self, partitions: Iterable[TP]) -> None:
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        self.pause_partitions(partitions)
+        self.app.flow_control.clear()
 
     async def _finish(self, partitions: Partitions) -> bool:
         try:
@@ -339,11 +318,6 @@ class _BatchConsumer(AIOKafkaConsumer):
         for mapping in (*per_partition, self._read_offset, self._committed_offset):
             for tp in revoked:
                 mapping.pop(tp, None)
-
-    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Tell the app, then let Faust seek and resume."""
-        await self.app.assigned(assigned)
-        await super().on_partitions_assigned(assigned, generation_id)
 
 
 class _BatchTransport(Transport):

@@ -12,18 +12,16 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from msgspec import Struct
 
 from profiler.batch import Record
-from profiler.errors import BrokerUnavailable
+from streams.sender import Sender
 from streams.topics import DEAD_LETTER_BYTES_MAX
 
 PREFIX: Final = "profiler."
 TRUNCATED_BYTES: Final = 1_024
-LINGER_MS: Final = 2
-SEND_TIMEOUT_S: Final = 30.0
+BATCH_BYTES: Final = 16_384
 
 Headers = list[tuple[str, bytes]]
 
@@ -57,10 +55,11 @@ class KafkaDeadLetters:
     """
 
     def __init__(self, brokers: str, topic: str, now_ms: Callable[[], int]) -> None:
-        self._brokers = brokers
         self._topic = topic
         self._now_ms = now_ms
-        self._producer: AIOKafkaProducer | None = None
+        self._sender = Sender(
+            brokers, batch_bytes=BATCH_BYTES, request_bytes_max=DEAD_LETTER_BYTES_MAX
+        )
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send letters, and return once all are acknowledged by all replicas, at least once.
@@ -72,36 +71,14 @@ class KafkaDeadLetters:
         """
         if not letters:
             return
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._send_all(await self._connected(), letters)
-        except (KafkaError, OSError, TimeoutError) as fault:
-            # Nothing of this attempt may linger in its buffer and come after the next one.
-            await self.close()
-            raise BrokerUnavailable(f"dead letters were not acknowledged: {fault!r}") from fault
+        async with self._sender.producer() as producer:
+            await self._send_all(producer, letters)
 
     async def close(self) -> None:
         """Close the connection; a later `send` opens it again."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await producer.stop()
+        await self._sender.close()
 
-    async def _connected(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._brokers,
-                # Not idempotent: a letter may be kept twice after a crash anyhow, and aiokafka asks
-                # for its producer id in a form that the embedded broker does not answer.
-                acks="all",
-                linger_ms=LINGER_MS,
-                max_request_size=DEAD_LETTER_BYTES_MAX,
-            )
-            # Kept before it is started, so that `close` ends also one whose start failed.
-            self._producer = producer
-            await producer.start()
-        return self._producer
-
-    async def _send_all(self, producer: AIOKafkaProducer, letters: Sequence[DeadLetter]) -> None:
+    async def _send_all(self, producer: Any, letters: Sequence[DeadLetter]) -> None:
         at_ms = self._now_ms()
         outcomes = await asyncio.gather(
             *(self._send_one(producer, letter, at_ms) for letter in letters),
@@ -111,7 +88,7 @@ class KafkaDeadLetters:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _send_one(self, producer: AIOKafkaProducer, letter: DeadLetter, at_ms: int) -> None:
+    async def _send_one(self, producer: Any, letter: DeadLetter, at_ms: int) -> None:
         record, headers = letter.record, _headers(letter, at_ms)
         value = record.value
         if value is None:

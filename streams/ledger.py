@@ -66,8 +66,10 @@ class Ledger:
 
     def __init__(self, accepts: Callable[[AnyEvent, int], bool] | None = None) -> None:
         self._accepts = accepts
-        self._pending: list[tuple[bytes | None, int]] = []
+        self._pending: list[tuple[bytes | None, int | None]] = []
         self._seen: set[int] = set()
+        self._doubted: dict[int, tuple[str, str]] = {}
+        self._n_doubted = 0
         self._counts: dict[str, Counter[str]] = {}
         self._erased: set[str] = set()
 
@@ -77,35 +79,68 @@ class Ledger:
         if len(self._pending) >= FOLD_RECORDS:
             self._fold()
 
+    def doubt(self, value: bytes | None) -> None:
+        """Enter one record of which nobody knows whether the broker has it.
+
+        Its event may be counted or not. A doubtful `erase` is taken for none.
+        """
+        self._pending.append((value, None))
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Events by subject (``kind:id``) and type, in order of the subjects' first events."""
         self._fold()
         return {subject: dict(counts) for subject, counts in self._counts.items()}
 
+    def doubts(self) -> dict[str, dict[str, int]]:
+        """Events of doubt that no acknowledged record holds, in the same form."""
+        self._fold()
+        doubts: dict[str, Counter[str]] = {}
+        for subject, name in self._doubted.values():
+            doubts.setdefault(subject, Counter())[name] += 1
+        return {subject: dict(counts) for subject, counts in doubts.items()}
+
     def write(self, path: Path) -> None:
-        """Write one line of JSON per subject: ``{"subject":"user:alice","counts":{"click":3}}``."""
+        """Write one line of JSON per subject: ``{"subject":"user:alice","counts":{"click":3}}``.
+
+        Where there is doubt, ``"unknown":{"click":1}`` follows.
+        """
+        counts, doubts = self.counts(), self.doubts()
         with path.open("wb") as file:
-            for subject, counts in self.counts().items():
-                file.write(msgspec.json.encode({"subject": subject, "counts": counts}) + b"\n")
+            for subject in {**counts, **doubts}:
+                line = {"subject": subject, "counts": counts.get(subject, {})}
+                if subject in doubts:
+                    line["unknown"] = doubts[subject]
+                file.write(msgspec.json.encode(line) + b"\n")
 
     def _fold(self) -> None:
         pending, self._pending = self._pending, []
         events, _ = decode_batch([value for value, _ in pending])
         for event, (_, record_ms) in zip(events, pending, strict=True):
-            if event is not None and (self._accepts is None or self._accepts(event, record_ms)):
-                self._enter(event)
+            if event is None:
+                continue
+            is_known = record_ms is not None
+            if record_ms is None or self._accepts is None or self._accepts(event, record_ms):
+                self._enter(event, is_known)
 
-    def _enter(self, event: AnyEvent) -> None:
+    def _enter(self, event: AnyEvent, is_known: bool) -> None:
         subject = ":".join(subject_of(event))
-        if isinstance(event, Erase):
+        if is_known and isinstance(event, Erase):
             self._erased.add(subject)
             self._counts.pop(subject, None)
         if subject in self._erased or TYPE_CODES[type(event)] >= len(BEHAVIOUR_TYPES):
             return
+        name = BEHAVIOUR_TYPES[TYPE_CODES[type(event)]]
+        identity = None
         if event.event_id is not None:
             identity = xxhash.xxh3_64_intdigest(f"{subject}\0{event.event_id}".encode())
             if identity in self._seen:
                 return
+        if not is_known:
+            self._n_doubted += 1
+            # Hashes are not negative: an event without an id is like no other.
+            self._doubted[-self._n_doubted if identity is None else identity] = (subject, name)
+            return
+        if identity is not None:
             self._seen.add(identity)
-        counts = self._counts.setdefault(subject, Counter())
-        counts[BEHAVIOUR_TYPES[TYPE_CODES[type(event)]]] += 1
+            self._doubted.pop(identity, None)
+        self._counts.setdefault(subject, Counter())[name] += 1

@@ -126,6 +126,11 @@ class Metrics:
         self._pauses = Counter(
             "profiler_pauses", "Times the other side was away.", ["waiting_for"], registry=registry
         )
+        self._store_restarts = Counter(
+            "profiler_store_restarts",
+            "Times the store came back as another, and events were read again.",
+            registry=registry,
+        )
         self._stalls = Counter(
             "profiler_stalls", "Standstills before records that wait.", registry=registry
         )
@@ -188,6 +193,10 @@ class Metrics:
     def count_pause(self, waiting_for: str) -> None:
         """Count one time at which the ``store`` or the ``broker`` could not be reached."""
         self._pauses.labels(waiting_for).inc()
+
+    def count_store_restart(self) -> None:
+        """Count one time at which the store may have lost writes."""
+        self._store_restarts.inc()
 
     def set_paused(self, waiting_for: str, is_paused: bool) -> None:
         """Tell whether the ``store`` or the ``broker`` is being waited for."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from profiler.errors import BrokerUnavailable, StoreUnavailable
+from profiler.errors import BrokerUnavailable, StoreRestarted, StoreUnavailable
 from streams.log import get_logger
 from streams.metrics import Metrics
 
@@ -49,9 +49,12 @@ class Patience:
                     if side is None:
                         side = "store" if isinstance(fault, StoreUnavailable) else "broker"
                         self._begin(side, fault)
+                except StoreRestarted:
+                    # It answers again, although not what was hoped for.
+                    self._tell_resumed(side)
+                    raise
                 else:
-                    if side is not None and self._waiting[side] == 1:
-                        _log.info("resumed", waited_for=side)
+                    self._tell_resumed(side)
                     return result
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, BACKOFF_MAX_S)
@@ -59,6 +62,10 @@ class Patience:
             if side is not None:
                 self._waiting[side] -= 1
                 self._metrics.set_paused(side, self._waiting[side] > 0)
+
+    def _tell_resumed(self, side: str | None) -> None:
+        if side is not None and self._waiting[side] == 1:
+            _log.info("resumed", waited_for=side)
 
     def _begin(self, side: str, fault: StoreUnavailable | BrokerUnavailable) -> None:
         self._waiting[side] += 1

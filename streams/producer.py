@@ -89,7 +89,7 @@ class EventProducer:
     options
         Sizes and times.
     ledger
-        Where acknowledged records are entered.
+        Where acknowledged records are entered, and as doubtful those that failed when sent.
 
     Raises
     ------
@@ -166,7 +166,7 @@ class EventProducer:
                 self._topic, value, key=key, headers=list(headers), timestamp_ms=timestamp_ms
             )
         except MessageSizeTooLargeError as fault:
-            self._fail(fault)
+            self._fail(fault)  # it was never sent: no doubt
             return
         except KafkaError as fault:
             self.n_sent -= 1
@@ -229,6 +229,8 @@ class EventProducer:
             metadata = future.get(self._patience_s)
         except KafkaError as fault:
             self._fail(fault)
+            if self._ledger is not None:
+                self._ledger.doubt(value)
             return
         self.n_acknowledged += 1
         if self._ledger is not None:

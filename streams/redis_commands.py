@@ -68,9 +68,12 @@ def packed_writes(writes: Sequence[ProfileWrite | Erasure], tail: bytes) -> Iter
 
     `tail` is from `packed_tail`. A reply is 1 where written, 0 where refused.
     """
-    # Loading the script with every batch costs the server some µs and saves us from knowing when a
-    # restart, a failover or an operator has made it forget.
-    yield _pack(b"SCRIPT", b"LOAD", WRITE_SCRIPT), 1
+    yield SCRIPT_LOAD
+    yield from packed_calls(writes, tail)
+
+
+def packed_calls(writes: Sequence[ProfileWrite | Erasure], tail: bytes) -> Iterator[Request]:
+    """Call the script, which must have been loaded on the same connection."""
     for chunk in chunks(writes, CHUNK_COMMANDS):
         parts: list[bytes] = []
         for write in chunk:
@@ -108,6 +111,12 @@ def _packed_erasure(write: Erasure) -> bytes:
 def _pack(*words: bytes | str) -> bytes:
     packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub means any length
     return packed
+
+
+# Loading the script with every batch costs the server some µs and saves us from knowing when a
+# restart, a failover or an operator has made it forget.
+SCRIPT_LOAD: Final[Request] = (_pack(b"SCRIPT", b"LOAD", WRITE_SCRIPT), 1)
+ASKING: Final = _pack(b"ASKING")
 
 
 def _expected(rev: int) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final
 
 import redis
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
@@ -33,13 +34,14 @@ _PASSING: Final = (
     redis.ConnectionError,
     redis.TimeoutError,
     OSError,
+    AskError,  # among them MOVED: a cluster that is being changed
     ClusterDownError,
     NoScriptError,  # scripts were flushed within the very batch that had loaded them
     OutOfMemoryError,
     ReadOnlyError,
     TryAgainError,
 )
-_PASSING_CODES: Final = ("BUSY", "MISCONF", "NOREPLICAS")
+_PASSING_CODES: Final = ("BUSY", "MISCONF", "NOREPLICAS", "UNBLOCKED")
 
 
 @contextmanager

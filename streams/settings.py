@@ -134,6 +134,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     store_timeout_s: Annotated[
         float, Meta(gt=0, le=600, description="longest wait for an answer of the store, s")
     ] = 5.0
+    durable_after_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="age at which a write counts as kept by a store that cannot tell, s",
+        ),
+    ] = 3.0
     require_durable: Annotated[
         bool, Meta(description="refuse to start on a store that keeps nothing on disk")
     ] = False

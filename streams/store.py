@@ -21,6 +21,8 @@ from profiler.state import REV_SLICE
 
 NAMES_MAX: Final = 1_000_000
 SCAN_CHUNK: Final = 1_000
+MARK_KEY: Final = "profiler:mark"
+"""What `Store.until_durable` writes and waits for; in a cluster ``profiler:mark:{<n>}``."""
 
 Durability = Literal["aof", "none", "unknown"]
 

@@ -20,6 +20,8 @@ from streams.settings import Settings
 BOOTSTRAP_TIMEOUT_MS: Final = 5_000
 REQUEST_TIMEOUT_MS: Final = 10_000
 RECORD_BYTES_MAX: Final = 1_310_720
+FORWARD_BYTES_MAX: Final = 1_376_256
+"""A record with its origin in a header."""
 DEAD_LETTER_BYTES_MAX: Final = 2_097_152
 
 
@@ -59,7 +61,11 @@ TOPICS: Final = (
     # Kafka's default refuses records of 1 MiB before anybody can say why: here they arrive, and
     # become dead letters.
     TopicSpec(name="events", purpose="what people did", bytes_max=RECORD_BYTES_MAX),
-    TopicSpec(name="forwarded", purpose="events on their way to their home partition"),
+    TopicSpec(
+        name="forwarded",
+        purpose="events on their way to their home partition",
+        bytes_max=FORWARD_BYTES_MAX,
+    ),
     TopicSpec(
         name="deadletter",
         purpose="records that cannot be applied",

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from profiler.batch import Chunk, Prepared, Preparer, Record
+from profiler.dedupe import partition_number
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.intent import PENDING
 from profiler.models.bank import ModelBank
@@ -56,9 +57,12 @@ class Work:
         chunks, start = [], 0
         for chunk in self.chunks:
             end = start + len(chunk.records)
-            records = [self.prepared.records[i] for i in range(start, end) if i in chosen]
-            if records:
-                chunks.append(msgspec.structs.replace(chunk, records=records))
+            kept = [i for i in range(start, end) if i in chosen]
+            if kept:
+                records = [self.prepared.records[i] for i in kept]
+                offsets = chunk.fence_offsets()
+                kept_offsets = [offsets[i - start] for i in kept]
+                chunks.append(Chunk(chunk.topic_code, chunk.partition, records, kept_offsets))
             start = end
         return chunks
 
@@ -132,14 +136,24 @@ class Updater:
 
     def forget(self, codes: Collection[int]) -> None:
         """Drop what is known of partitions that this worker no longer has."""
-        self.arena.drop_partitions(codes)
+        self.arena.drop_partitions({partition_number(code) for code in codes})
         for code in codes:
             self.bank.forget(code)
             self._watermark_ms.pop(code, None)
 
+    def forget_all(self) -> None:
+        """Drop everything that the store may not have any more."""
+        self.forget(list(self._watermark_ms))
+        self.arena.clear()
+        self._preparer.contents.forget()
+
     def watermarks_ms(self) -> dict[int, int]:
-        """Greatest event time by partition code."""
-        return dict(self._watermark_ms)
+        """Greatest event time by partition number, forwarded events included."""
+        latest: dict[int, int] = {}
+        for code, watermark_ms in self._watermark_ms.items():
+            number = partition_number(code)
+            latest[number] = max(watermark_ms, latest.get(number, 0))
+        return latest
 
     def expire(self, now_ms: int) -> None:
         """Learn from all sessions that ended before a time."""

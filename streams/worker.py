@@ -12,26 +12,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from profiler.batch import Chunk, Preparer, Record
-from profiler.dedupe import partition_code
-from profiler.errors import ConfigurationError, StoreUnavailable
+from profiler.batch import Chunk, Preparer
+from profiler.dedupe import EVENTS, FORWARDED, partition_code
+from profiler.errors import ConfigurationError, StoreRestarted, StoreUnavailable
+from profiler.forwarding import Seen
 from profiler.models.bank import ModelBank
 from profiler.spec import Spec
+from streams.acknowledgements import DURABLE_AFTER_S, Acknowledgements
 from streams.arena import Arena
-from streams.deadletter import DeadLetter
+from streams.committer import Committer, DeadLetters, Forwards
 from streams.figures import Figures
+from streams.inbox import Delivery, Inbox
 from streams.log import get_logger
 from streams.metrics import BatchFigures, Metrics
 from streams.patience import Patience
-from streams.store import Erasure, ProfileWrite, Store
+from streams.store import Store
+from streams.tasks import together
 from streams.updater import Updater, Work, rejected_records
 
 IDLE_S: Final = 60.0
@@ -40,35 +45,8 @@ OVERLAP_EVENTS_MIN: Final = 1_024
 """Waiting events from which on the next batch is computed while a write is on the wire. With fewer
 the worker is not behind, and threads that take turns at the interpreter would only delay the write.
 """
-EVENTS_TOPIC: Final = 0
 
 _log = get_logger(component="worker")
-
-
-class Delivery(Struct):
-    """Records of one partition that were fetched together.
-
-    Parameters
-    ----------
-    topic, partition
-        Where they came from.
-    records
-        In order of offset.
-    acknowledge
-        To be called, in the loop's thread, once every record's effect is durable.
-    """
-
-    topic: str
-    partition: int
-    records: Sequence[Record]
-    acknowledge: Callable[[], None]
-
-
-class DeadLetters(Protocol):
-    """Where records go that cannot be applied."""
-
-    async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """Return once they are kept."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -84,19 +62,28 @@ class Limits(Struct, frozen=True, kw_only=True):
         Rows kept in memory.
     figures_interval_s
         How often model quality and weights go to the store.
+    durable_after_s
+        See `streams.acknowledgements`.
     """
 
     batch_events_max: int = 16_384
     queue_events_max: int = 65_536
     arena_rows: int = 100_000
     figures_interval_s: float = 10.0
+    durable_after_s: float = DURABLE_AFTER_S
+
+
+class _Received(NamedTuple):
+    """A computed batch, and what to call when it is durable."""
+
+    work: Work
+    acknowledge: list[Callable[[], None]]
 
 
 class _Flight(NamedTuple):
     """A batch whose write is on the wire."""
 
-    work: Work
-    deliveries: list[Delivery]
+    received: _Received
     write: asyncio.Task[set[str]]
 
 
@@ -107,12 +94,14 @@ class Worker:
     ----------
     spec, preparer, bank
         The pure core.
-    store, dead_letters
+    store, dead_letters, forwards
         The edges.
     metrics
         Told once per batch.
     limits
         Bounds.
+    topics
+        Full names of the topics of events and of forwarded events.
     worker_id
         Under which its figures are published.
 
@@ -130,8 +119,10 @@ class Worker:
         bank: ModelBank,
         store: Store,
         dead_letters: DeadLetters,
+        forwards: Forwards,
         metrics: Metrics,
         limits: Limits,
+        topics: tuple[str, str] = ("profiler.events", "profiler.forwarded"),
         worker_id: str = "worker",
     ) -> None:
         least = BATCHES_IN_ARENA * limits.batch_events_max
@@ -140,48 +131,57 @@ class Worker:
             raise ConfigurationError("PROFILER_ARENA_ROWS", problem)
         self._spec = spec
         self._store = store
-        self._dead_letters = dead_letters
         self._metrics = metrics
         self._limits = limits
+        self._topics = topics
         self._patience = Patience(metrics)
         self._updater = Updater(spec, preparer, bank, Arena(spec, limits.arena_rows), store)
+        self._committer = Committer(
+            store=store,
+            dead_letters=dead_letters,
+            forwards=forwards,
+            patience=self._patience,
+            updater=self._updater,
+            compute=self._compute,
+        )
+        self._acknowledgements = Acknowledgements(store, self._patience, limits.durable_after_s)
         self._figures = Figures(store, bank, metrics, worker_id)
-        self._queue: deque[Delivery] = deque()
-        self._queued_events = 0
-        self._arrived = asyncio.Event()
-        self._has_room = asyncio.Event()
-        self._has_room.set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._inbox = Inbox(limits.queue_events_max)
+        self._seen: dict[int, Seen] = {}
+        self._written = asyncio.Event()
+        self._written.set()
         self._last_batch_s = time.monotonic()
         metrics.set_arena_capacity(limits.arena_rows)
 
     async def submit(self, delivery: Delivery) -> None:
         """Queue a delivery; waits while the queue is full, not until the delivery is durable."""
-        while self._queued_events >= self._limits.queue_events_max:
-            self._has_room.clear()
-            await self._has_room.wait()
-        self._queue.append(delivery)
-        self._queued_events += len(delivery.records)
-        self._idle.clear()
-        self._arrived.set()
+        await self._inbox.put(delivery)
+        self._written.clear()
 
     async def drain(self) -> None:
-        """Return once everything submitted has been acknowledged."""
-        await self._idle.wait()
+        """Return once everything submitted has been acknowledged, or dropped to come again."""
+        await self._written.wait()
+        await self._acknowledgements.wait_until_none_left()
 
-    async def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
-        """Expect deliveries of these partitions."""
-        _log.info("assigned", partitions=sorted(p for _, p in partitions))
+    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
+        """Expect deliveries of these partitions, from where they were committed with this text."""
+        events, forwarded = self._topics
+        self._seen = {
+            number: Seen.decode(events, text)
+            for (topic, number), text in partitions.items()
+            if topic == forwarded
+        }
+        _log.info("assigned", partitions=sorted(p for topic, p in partitions if topic == events))
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:
         """Finish what is in flight, then forget the people of these partitions."""
-        numbers = sorted(p for _, p in partitions)
+        codes = {partition_code(self._topics.index(topic), p) for topic, p in partitions}
+        numbers = sorted({p for _, p in partitions})
         try:
             await self.drain()
         finally:
             # Also when it is cut short: another worker may write these rows from now on.
-            self._updater.forget({partition_code(EVENTS_TOPIC, p) for p in numbers})
+            self._updater.forget(codes)
             for number in numbers:
                 self._metrics.forget_partition(number)
             _log.info("revoked", partitions=numbers)
@@ -190,61 +190,92 @@ class Worker:
         """Ask the store for an answer."""
         await self._store.ping()
 
-    async def run(self) -> None:
-        """Work until cancelled."""
+    async def run(self, rewind: Callable[[], Awaitable[None]]) -> None:
+        """Work until cancelled.
+
+        Parameters
+        ----------
+        rewind
+            Makes all that was delivered so far stale, and lets it come again from the committed
+            offsets.
+        """
+        is_first = True
+        while True:
+            try:
+                await self._publish_layout()
+                if is_first:
+                    await self._patience.until_done(self._figures.restore)
+                is_first = False
+                await together(self._loop(), self._acknowledgements.run(), self._report())
+            except StoreRestarted as fault:
+                await self._start_over(rewind, fault)
+
+    async def _publish_layout(self) -> None:
         layout = msgspec.json.encode(self._spec.layout())
         await self._patience.until_done(lambda: self._store.put_spec(self._spec.hash, layout))
-        await self._patience.until_done(self._figures.restore)
-        reporting = asyncio.create_task(self._report())
-        try:
-            await self._loop()
-        finally:
-            reporting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reporting
+
+    async def _start_over(
+        self, rewind: Callable[[], Awaitable[None]], fault: StoreRestarted
+    ) -> None:
+        """Forget all that the store may not have, and read it again from the log."""
+        _log.warning("store_restarted", fault=str(fault))
+        self._metrics.count_store_restart()
+        await rewind()
+        self._inbox.clear()
+        self._acknowledgements.clear()
+        self._updater.forget_all()
+        self._store.rejoin()
+        self._written.set()
 
     async def _loop(self) -> None:
         flight: _Flight | None = None
         try:
             while True:
                 await self._wait_for_work(flight)
-                deliveries = self._take()
-                work = await self._compute(_chunks(deliveries)) if deliveries else None
+                deliveries = self._inbox.take(self._limits.batch_events_max)
+                work = await self._receive(deliveries) if deliveries else None
                 if flight is not None:
                     await self._land(flight, work)
                 flight = None
                 if work is not None:
-                    write = asyncio.create_task(self._write(work))
-                    flight = _Flight(work, deliveries, write)
-                elif not self._queue:
-                    self._idle.set()
+                    flight = _Flight(work, asyncio.create_task(self._write(work.work)))
+                elif not self._inbox:
+                    self._written.set()
         finally:
             if flight is not None:
                 flight.write.cancel()
+                await asyncio.gather(flight.write, return_exceptions=True)
 
     async def _wait_for_work(self, flight: _Flight | None) -> None:
         """Return when there is something to do that should not wait for the write on the wire."""
-        self._arrived.clear()
+        self._inbox.arrived.clear()
         if flight is not None:
-            is_behind = self._queued_events >= min(
+            is_behind = self._inbox.n_events >= min(
                 OVERLAP_EVENTS_MIN, self._limits.batch_events_max
             )
             if not is_behind:
                 await asyncio.wait({flight.write})
-        elif not self._queue:
-            await self._arrived.wait()
+        elif not self._inbox:
+            await self._inbox.arrived.wait()
 
-    def _take(self) -> list[Delivery]:
-        """What waits, up to a batch."""
-        taken: list[Delivery] = []
-        n_events = 0
-        while self._queue and n_events < self._limits.batch_events_max:
-            delivery = self._queue.popleft()
-            n_events += len(delivery.records)
-            taken.append(delivery)
-        self._queued_events -= n_events
-        self._has_room.set()
-        return taken
+    async def _receive(self, deliveries: Sequence[Delivery]) -> _Received:
+        """Compute a batch of deliveries, without the forwards that have been seen before."""
+        chunks: list[Chunk] = []
+        acknowledge: list[Callable[[], None]] = []
+        n_repeated = 0
+        for delivery in deliveries:
+            code, number = self._topics.index(delivery.topic), delivery.partition
+            records, offsets, text = delivery.records, None, ""
+            if code == FORWARDED:
+                seen = self._seen.setdefault(number, Seen(self._topics[EVENTS]))
+                records, offsets, n = seen.admit(records)
+                n_repeated += n
+                text = seen.encode()
+            chunks.append(Chunk(code, number, records, offsets))
+            acknowledge.append(partial(delivery.acknowledge, text))
+        work = await self._compute(chunks)
+        work.processed.outcomes["repeated"] = n_repeated
+        return _Received(work, acknowledge)
 
     async def _compute(self, chunks: Sequence[Chunk]) -> Work:
         async def load(pids: Sequence[str]) -> list[bytes | None]:
@@ -254,55 +285,19 @@ class Worker:
         return await self._updater.compute(chunks, load)
 
     async def _write(self, work: Work) -> set[str]:
-        """Send a batch: dead letters, names, profiles. Returns the people who were refused."""
-        started = time.perf_counter()
-        await self._send_letters(work)
-        refused, _ = await asyncio.gather(self._commit(work.writes), self._put_names(work))
-        work.seconds["write"] = time.perf_counter() - started
+        refused = await self._committer.write(work)
         if not refused:
             self._observe(work, 0)
         return refused
 
-    async def _send_letters(self, work: Work) -> None:
-        letters = [DeadLetter(record, reason) for record, reason in rejected_records(work)]
-        if letters:
-            await self._patience.until_done(lambda: self._dead_letters.send(letters))
-
-    async def _commit(self, writes: dict[str, ProfileWrite | Erasure]) -> set[str]:
-        """Write profiles. A repetition of what had arrived is refused, and so reloaded."""
-        if not writes:
-            return set()
-        answers = await self._patience.until_done(lambda: self._store.commit(list(writes.values())))
-        return {pid for pid, is_written in zip(writes, answers, strict=True) if not is_written}
-
-    async def _put_names(self, work: Work) -> None:
-        if work.names:
-            await self._patience.until_done(lambda: self._store.put_names(work.names))
-
-    async def _land(self, flight: _Flight, following: Work | None) -> None:
-        """Wait for a batch's replies, settle what was refused, and acknowledge it."""
+    async def _land(self, flight: _Flight, following: _Received | None) -> None:
+        """Wait for a batch's replies, settle what was refused, and have it acknowledged."""
         refused = await flight.write
         if refused:
-            await self._settle(refused, flight.work, following)
-            self._observe(flight.work, len(refused))
-        for delivery in flight.deliveries:
-            delivery.acknowledge()
-
-    async def _settle(self, refused: set[str], work: Work, following: Work | None) -> None:
-        """Apply again, on what the store has, the events of people whose write was refused."""
-        chunks = work.records_of(refused)
-        if following is not None:
-            chunks += following.records_of(refused)
-            for pid in refused:
-                following.writes.pop(pid, None)
-        _log.warning("commit_refused", profiles=len(refused))
-        while refused:
-            self._updater.arena.drop(refused)
-            again = await self._compute(chunks)
-            # What fails on the row as it is now may not have failed before.
-            await self._send_letters(again)
-            refused = await self._commit(again.writes)
-            chunks = again.records_of(refused)
+            work = following.work if following else None
+            await self._committer.settle(refused, flight.received.work, work)
+            self._observe(flight.received.work, len(refused))
+        self._acknowledgements.add(flight.received.acknowledge)
 
     def _observe(self, work: Work, n_refused: int) -> None:
         """Tell what a batch did, once all of it is readable."""
@@ -313,7 +308,7 @@ class Worker:
         reasons = Counter(reason for _, reason in rejected_records(work))
         self._metrics.observe_batch(
             BatchFigures(
-                n_events=len(prepared.records),
+                n_events=len(prepared.records) + outcomes["repeated"],
                 outcomes=outcomes,
                 dead_letters=reasons,
                 seconds=work.seconds,
@@ -323,8 +318,8 @@ class Worker:
                 committed_at_s=now_s,
             )
         )
-        for code, watermark_ms in self._updater.watermarks_ms().items():
-            self._metrics.set_partition(code & 0xFFFFFF, watermark_ms=watermark_ms)
+        for number, watermark_ms in self._updater.watermarks_ms().items():
+            self._metrics.set_partition(number, watermark_ms=watermark_ms)
         _log.info(
             "batch",
             records=len(prepared.records),
@@ -337,11 +332,7 @@ class Worker:
         """Every now and then: figures to the store, and sessions that ended while nothing came."""
         while True:
             await asyncio.sleep(self._limits.figures_interval_s)
-            if time.monotonic() - self._last_batch_s > IDLE_S and self._idle.is_set():
+            if time.monotonic() - self._last_batch_s > IDLE_S and self._written.is_set():
                 self._updater.expire(int(time.time() * 1000))
             with contextlib.suppress(StoreUnavailable):
                 await self._figures.publish()
-
-
-def _chunks(deliveries: Sequence[Delivery]) -> list[Chunk]:
-    return [Chunk(EVENTS_TOPIC, d.partition, d.records) for d in deliveries]

@@ -31,7 +31,7 @@ def redis_keys() -> dict[str, bytes]:
             "part of the key: a cluster hash tag, so that both keys of a profile live in one slot "
             "and change atomically. Readers accept fields they do not know."
         ),
-        "keys": [_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS],
+        "keys": [_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS, _MARK],
     }
     return {"redis-keys.json": to_json(document)}
 
@@ -159,4 +159,16 @@ _METRICS: Final[dict[str, Any]] = {
     "entries_max": 64,
     "description": "Figures of a worker, the same as on its /metrics page.",
     "fields": {"<figure>": {"encoding": "text", "bytes_max": 1_024}},
+}
+_MARK: Final[dict[str, Any]] = {
+    "key": "profiler:mark",
+    "pattern": r"^profiler:mark(:\{[0-9]{1,5}\})?$",
+    "type": "string",
+    "readers": "nobody",
+    "ttl": "one day, renewed by every write",
+    "bytes_max": 0,
+    "description": (
+        "Empty. Written after the profiles by a worker that waits until the append-only file holds "
+        "them. In a cluster one per server: the number stands for a slot of that server."
+    ),
 }

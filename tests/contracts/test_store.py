@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import redis
@@ -14,6 +15,7 @@ from profiler.state import encode_tombstone, revision_bytes
 from streams.embedded import EmbeddedStore
 from streams.redis_store import RedisStore
 from streams.store import Erasure, MemoryStore, ProfileWrite, Store, profile_key
+from tests.servers.valkey_cluster import ValkeyCluster
 
 SPEC = "0123456789abcdef"
 NAMES_MAX = 5
@@ -26,17 +28,14 @@ class Rig(Struct, frozen=True):
     profile: Callable[[str], dict[str, bytes]]
 
 
-def memory_rig(server: EmbeddedStore | None) -> Rig:
+def memory_rig(url: str) -> Rig:
     store = MemoryStore(spec_hash=SPEC, names_max=NAMES_MAX)
     return Rig(store, lambda pid: store.profiles.get(pid, {}))
 
 
-def redis_rig(server: EmbeddedStore | None) -> Rig:
-    assert server is not None
-    url = server.url
-
+def redis_rig(url: str, reader: Any = redis.Redis) -> Rig:
     def profile(pid: str) -> dict[str, bytes]:
-        with redis.Redis.from_url(url) as client:
+        with reader.from_url(url) as client:
             found: dict[bytes, bytes] = client.hgetall(profile_key(pid))
             return {field.decode(): value for field, value in found.items()}
 
@@ -44,16 +43,45 @@ def redis_rig(server: EmbeddedStore | None) -> Rig:
     return Rig(store, profile)
 
 
-STORES = [
-    pytest.param(memory_rig, id="memory"),
-    pytest.param(redis_rig, id="redis", marks=pytest.mark.integration),
-]
+def cluster_rig(url: str) -> Rig:
+    return redis_rig(url, reader=redis.RedisCluster)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedStore]:
     with EmbeddedStore() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ValkeyCluster]:
+    with ValkeyCluster() as running:
+        yield running
+
+
+def nowhere(request: pytest.FixtureRequest) -> str:
+    return ""
+
+
+def emptied_server(request: pytest.FixtureRequest) -> str:
+    server: EmbeddedStore = request.getfixturevalue("server")
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return server.url
+
+
+def emptied_cluster(request: pytest.FixtureRequest) -> str:
+    cluster: ValkeyCluster = request.getfixturevalue("cluster")
+    for node in cluster.nodes:
+        node.client.flushall()
+    return cluster.url
+
+
+STORES = [
+    pytest.param((memory_rig, nowhere), id="memory"),
+    pytest.param((redis_rig, emptied_server), id="redis", marks=pytest.mark.integration),
+    pytest.param((cluster_rig, emptied_cluster), id="cluster", marks=pytest.mark.integration),
+]
 
 
 Scenario = Callable[[Rig], Awaitable[None]]
@@ -63,15 +91,12 @@ Play = Callable[[Scenario], None]
 @pytest.fixture(params=STORES)
 def play(request: pytest.FixtureRequest) -> Play:
     """Run a scenario against an empty store."""
-    server = None
-    if request.param is redis_rig:
-        server = request.getfixturevalue("server")
-        with redis.Redis.from_url(server.url) as client:
-            client.flushall()
+    rig_at, place = request.param
+    url = place(request)
 
     async def run(scenario: Scenario) -> None:
         async with AsyncExitStack() as stack:
-            rig = request.param(server)
+            rig = rig_at(url)
             stack.push_async_callback(rig.store.close)
             await scenario(rig)
 
@@ -292,5 +317,26 @@ def test_a_store_that_runs_answers_a_ping_and_knows_its_durability(play: Play) -
         await rig.store.ping()
 
         assert await rig.store.durability() == "none"
+
+    play(scenario)
+
+
+def test_a_store_that_keeps_nothing_on_disk_says_at_once_that_it_cannot_tell(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+
+        assert not await rig.store.until_durable()
+
+    play(scenario)
+
+
+def test_rejoining_a_store_that_did_not_restart_loses_nothing(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+
+        rig.store.rejoin()
+
+        assert await rig.store.load(["a"]) == [encoded(1)]
+        assert await rig.store.commit([write("a", 2)]) == [True]
 
     play(scenario)

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 
 import msgspec
@@ -21,10 +21,10 @@ from kafka import KafkaAdminClient, KafkaProducer
 from profiler.errors import StoreUnavailable, UsageError
 from streams.app import create_app, run, serve
 from streams.embedded import EmbeddedBroker
+from streams.inbox import Delivery
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.topics import create_topics
-from streams.worker import Delivery
 
 pytestmark = pytest.mark.integration
 
@@ -41,10 +41,10 @@ from streams.settings import Secret, Settings
 configure_logs("info", "json")
 
 class Worker:
-    async def run(self): await asyncio.Event().wait()
+    async def run(self, rewind): await asyncio.Event().wait()
     async def submit(self, delivery):
         # Durable only later: a graceful stop has to wait for it.
-        asyncio.get_running_loop().call_later(0.5, delivery.acknowledge)
+        asyncio.get_running_loop().call_later(0.5, delivery.acknowledge, "")
         print(len(delivery.records), flush=True)
     async def assigned(self, partitions): pass
     async def revoked(self, partitions): pass
@@ -65,7 +65,7 @@ class Worker:
         self.fails = asyncio.Event()
         self.fails_in_submit = False
 
-    async def run(self) -> None:
+    async def run(self, rewind: Callable[[], Awaitable[None]]) -> None:
         await self.fails.wait()
         raise ZeroDivisionError("a fault of the worker")
 
@@ -73,9 +73,9 @@ class Worker:
         if self.fails_in_submit:
             raise ZeroDivisionError("a fault of submit")
         self.n_records += len(delivery.records)
-        delivery.acknowledge()
+        delivery.acknowledge("")
 
-    async def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
+    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
         pass
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:

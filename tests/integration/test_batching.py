@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from kafka import KafkaAdminClient
 from streams import app as app_module
 from streams.app import create_app, serve
 from streams.batching import BatchApp
+from streams.inbox import Delivery
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.topics import create_topics
-from streams.worker import Delivery
 
 pytestmark = pytest.mark.integration
 
@@ -41,16 +41,16 @@ class RecordingWorker:
         self.accepts = asyncio.Event()
         self.accepts.set()
 
-    async def run(self) -> None:
+    async def run(self, rewind: Callable[[], Awaitable[None]]) -> None:
         await asyncio.Event().wait()
 
     async def submit(self, delivery: Delivery) -> None:
         await self.accepts.wait()
         self.deliveries.append(delivery)
         if self.acknowledges:
-            delivery.acknowledge()
+            delivery.acknowledge("")
 
-    async def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
+    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
         self.partitions = set(partitions)
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:
@@ -61,7 +61,7 @@ class RecordingWorker:
 
     def acknowledge_all(self) -> None:
         for delivery in self.deliveries:
-            delivery.acknowledge()
+            delivery.acknowledge("")
 
     def places(self) -> list[Place]:
         return [(r.topic, r.partition, r.offset) for d in self.deliveries for r in d.records]
@@ -127,10 +127,10 @@ def test_only_the_acknowledged_prefix_is_committed(topics: Settings, tmp_path: P
             await produce(topics, "events", 5, one_partition)
             await until(lambda: worker.n_records() == 10)
             for delivery in worker.deliveries[1:]:
-                delivery.acknowledge()
+                delivery.acknowledge("")
             await asyncio.sleep(3 * topics.commit_interval_s)
             found.append(committed(topics, "events"))
-            worker.deliveries[0].acknowledge()
+            worker.deliveries[0].acknowledge("")
             await until(lambda: committed(topics, "events") == {0: 10})
             found.append(committed(topics, "events"))
         return found
@@ -206,7 +206,7 @@ def test_a_late_acknowledgement_of_an_assignment_that_is_gone_commits_nothing(
             async with running(topics, second, tmp_path / "2"):
                 await until(lambda: first.n_records() + second.n_records() >= 200)
                 for delivery in old:
-                    delivery.acknowledge()
+                    delivery.acknowledge("")
                 await asyncio.sleep(3 * topics.commit_interval_s)
                 found = [committed(topics, "events")]
                 first.acknowledge_all()

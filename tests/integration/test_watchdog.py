@@ -42,7 +42,7 @@ from streams.settings import Secret, Settings
 configure_logs("info", "json")
 
 class Worker:
-    async def run(self): await asyncio.Event().wait()
+    async def run(self, rewind): await asyncio.Event().wait()
     async def submit(self, delivery):
         if sys.argv[2] == "blocks the loop": time.sleep(1_000)
     async def assigned(self, partitions): pass

@@ -219,3 +219,16 @@ def test_a_ledger_tells_lost_from_duplicated(
         check.see(pid, None if counts is None else counts + [0] * 9)
 
     assert (check.lost, check.duplicated) == (lost, duplicated)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "lost", "duplicated"), [(2, 1, 0), (3, 0, 0), (5, 0, 0), (6, 0, 1)]
+)
+def test_an_event_of_which_nobody_knows_is_neither_lost_nor_duplicated(
+    clicks: int, lost: int, duplicated: int
+) -> None:
+    check = LedgerCheck({"a": {"click": 3}}, {"a": {"click": 2}})
+
+    check.see("a", [clicks] + [0] * 10)
+
+    assert (check.lost, check.duplicated) == (lost, duplicated)

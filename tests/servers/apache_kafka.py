@@ -62,6 +62,11 @@ class ApacheKafka:
     ports
         Of the brokers; by default free ones.
 
+    Attributes
+    ----------
+    brokers
+        Their processes, once started.
+
     Examples
     --------
     >>> with ApacheKafka() as kafka:  # doctest: +SKIP
@@ -83,7 +88,7 @@ class ApacheKafka:
         self._directory = directory or Path(self._own.name if self._own else "")
         self._ports = ports or tuple(free_port() for _ in range(n_brokers))
         self._controllers = tuple(free_port() for _ in range(n_brokers))
-        self._brokers: tuple[ServerProcess, ...] = ()
+        self.brokers: tuple[ServerProcess, ...] = ()
 
     @property
     def address(self) -> str:
@@ -92,7 +97,7 @@ class ApacheKafka:
 
     def start(self, i: int | None = None) -> None:
         """Start all brokers or one of them, and return once they answer."""
-        if not self._brokers:
+        if not self.brokers:
             self._prepare()
         brokers = self._chosen(i)
         # Together: none of three answers before another is there to elect a controller with.
@@ -110,15 +115,15 @@ class ApacheKafka:
 
     def kill(self, i: int = 0) -> None:
         """End a broker at once, as a crash would."""
-        self._brokers[i].kill()
+        self.brokers[i].kill()
 
     def freeze(self, i: int = 0) -> None:
         """Let a broker stand still; its connections stay open."""
-        self._brokers[i].freeze()
+        self.brokers[i].freeze()
 
     def thaw(self, i: int = 0) -> None:
         """Let a broker go on."""
-        self._brokers[i].thaw()
+        self.brokers[i].thaw()
 
     def __enter__(self) -> Self:
         try:
@@ -141,12 +146,12 @@ class ApacheKafka:
         if self._own is None:
             self.stop()
             return
-        for broker in self._brokers:  # nobody will miss what they have not written yet
+        for broker in self.brokers:  # nobody will miss what they have not written yet
             broker.kill()
         self._own.cleanup()
 
     def _chosen(self, i: int | None) -> tuple[ServerProcess, ...]:
-        return self._brokers if i is None else (self._brokers[i],)
+        return self.brokers if i is None else (self.brokers[i],)
 
     def _prepare(self) -> None:
         libs = jars(self.version)
@@ -162,7 +167,7 @@ class ApacheKafka:
             command = [_java(), *_jvm(libs), "kafka.Kafka", str(config)]
             log = home / "broker.log"
             brokers.append(ServerProcess(f"broker {i}", command, _Answers(port), log))
-        self._brokers = tuple(brokers)
+        self.brokers = tuple(brokers)
 
     def _options(self, i: int, home: Path) -> dict[str, object]:
         voters = (f"{k}@{HOST}:{port}" for k, port in enumerate(self._controllers))

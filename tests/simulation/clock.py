@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
@@ -40,7 +41,45 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self._clock.waited_s
 
 
+before_step: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar("before_step")
+"""Asked whenever a task of this context goes on after an `await`: False kills it there."""
+
+
+class _Stepping(Coroutine[Any, Any, Any]):
+    """A coroutine that can be killed at every `await`."""
+
+    def __init__(self, inner: Coroutine[Any, Any, Any], goes_on: Callable[[], bool]) -> None:
+        self._inner = inner
+        self._goes_on = goes_on
+
+    def send(self, value: Any) -> Any:
+        if self._goes_on():
+            return self._inner.send(value)
+        return self._inner.throw(asyncio.CancelledError())
+
+    def throw(self, *fault: Any) -> Any:
+        return self._inner.throw(*fault)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._inner.__await__()
+
+
+def _task(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Any,
+    context: contextvars.Context | None = None,
+) -> asyncio.Task[Any]:
+    goes_on = context.get(before_step) if context is not None else before_step.get(None)
+    if goes_on is not None:
+        coroutine = _Stepping(coroutine, goes_on)
+    return asyncio.Task(coroutine, loop=loop, context=context)
+
+
 def run_simulated(main: Coroutine[Any, Any, _Result]) -> _Result:
     """Like `asyncio.run`, in simulated time."""
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.get_loop().set_task_factory(_task)
         return runner.run(main)

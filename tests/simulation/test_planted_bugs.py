@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pytest
 
+from profiler.batch import Record
 from profiler.dedupe import Fences
+from profiler.forwarding import Admitted, Seen
+from streams.acknowledgements import Acknowledgements
+from streams.committer import Committer
+from streams.inbox import Delivery
 from streams.store import MemoryStore
-from streams.worker import Delivery, Worker
+from streams.worker import Worker
 from tests.simulation.campaign import fails, faults_of
+from tests.simulation.member import Member
 
 SEEDS: Final = 60
 
@@ -22,7 +28,7 @@ def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     submit = Worker.submit
 
     async def hasty(worker: Worker, delivery: Delivery) -> None:
-        delivery.acknowledge()
+        delivery.acknowledge("")
         await submit(worker, delivery)
 
     patch.setattr(Worker, "submit", hasty)
@@ -47,7 +53,38 @@ def keep_what_was_computed_on_refused_rows(patch: pytest.MonkeyPatch) -> None:
     async def careless(*_: object) -> None:
         return
 
-    patch.setattr(Worker, "_settle", careless)
+    patch.setattr(Committer, "settle", careless)
+
+
+def do_not_seek_back_after_lost_writes(patch: pytest.MonkeyPatch) -> None:
+    async def carry_on(worker: Worker, rewind: object, fault: object) -> None:
+        worker._store.rejoin()
+
+    patch.setattr(Worker, "_start_over", carry_on)
+
+
+def commit_what_is_not_durable(patch: pytest.MonkeyPatch) -> None:
+    async def at_once(acknowledgements: Acknowledgements) -> int:
+        return len(acknowledgements._waiting)
+
+    patch.setattr(Acknowledgements, "_n_durable", at_once)
+
+
+def take_forwards_twice(patch: pytest.MonkeyPatch) -> None:
+    def admit(seen: Seen, records: Sequence[Record]) -> Admitted:
+        seen.highest.clear()
+        return real(seen, records)
+
+    real = Seen.admit
+    patch.setattr(Seen, "admit", admit)
+
+
+def forget_which_forwards_were_seen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Seen, "decode", lambda topic, text: Seen(topic))
+
+
+def take_what_is_stale(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Member, "_is_current", lambda *_: True)
 
 
 PLANTS: Final = (
@@ -55,6 +92,11 @@ PLANTS: Final = (
     drop_the_fence,
     let_a_zombie_write,
     keep_what_was_computed_on_refused_rows,
+    do_not_seek_back_after_lost_writes,
+    commit_what_is_not_durable,
+    take_forwards_twice,
+    forget_which_forwards_were_seen,
+    take_what_is_stale,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from streams.audit import read_ledger
 from streams.ledger import FOLD_RECORDS, Ledger, passes_screen
 from streams.settings import Secret, Settings
 
@@ -75,6 +76,27 @@ def test_events_that_the_screen_refuses_do_not_count() -> None:
     ledger.add(event(subject='"user_id":"history"', rest=',"source":"taobao"'), NOW_MS + 61_000)
 
     assert set(ledger.counts()) == {"user:on-time", "user:history"}
+
+
+def test_an_event_of_doubt_is_unknown_until_a_record_with_its_id_is_acknowledged(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger()
+    ledger.doubt(event(rest=',"event_id":"1"'))
+    ledger.doubt(event(rest=',"event_id":"2"'))
+    ledger.doubt(event())
+    ledger.doubt(event())
+    ledger.add(event(rest=',"event_id":"1"'), NOW_MS)
+    ledger.doubt(event(rest=',"event_id":"1"'))
+    ledger.doubt(event("browse", '"user_id":"bob"'))
+
+    ledger.write(tmp_path / "ledger.jsonl")
+
+    assert ledger.counts() == {"user:alice": {"click": 1}}
+    assert ledger.doubts() == {"user:alice": {"click": 3}, "user:bob": {"browse": 1}}
+    known, unknown = read_ledger(tmp_path / "ledger.jsonl", lambda kind, name: name)
+    assert known == {"alice": {"click": 1}, "bob": {}}
+    assert unknown == {"alice": {"click": 3}, "bob": {"browse": 1}}
 
 
 def test_many_records_are_folded_without_loss(tmp_path: Path) -> None:

@@ -7,32 +7,29 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 from redis.crc import key_slot
 
-from profiler.errors import ConfigurationError, StoreError, StoreUnavailable
-from profiler.state import encode_tombstone, revision_bytes
+from profiler.errors import ConfigurationError, StoreError, StoreRestarted, StoreUnavailable
+from profiler.state import encode_tombstone
 from streams.embedded import EmbeddedStore
 from streams.redis_commands import CHUNK_COMMANDS
 from streams.redis_store import FIGURES_TTL_S, RedisStore
 from streams.store import (
     Erasure,
-    ProfileWrite,
     names_key,
     profile_key,
     spec_key,
     state_key,
 )
+from tests.stores import SPEC, TTL_S, play, write
 
-SPEC = "0123456789abcdef"
-TTL_S = 1_000
 PID = "kQNgSXXOt-uRt-lhe9x8Rw"
 
-Scenario = Callable[[RedisStore], Awaitable[None]]
 integration = pytest.mark.integration
 
 
@@ -55,22 +52,6 @@ def client(server: EmbeddedStore) -> Iterator[Any]:
         yield connected
 
 
-def play(server: EmbeddedStore, scenario: Scenario, timeout_s: float = 5) -> None:
-    async def run() -> None:
-        store = RedisStore(server.url, spec_hash=SPEC, state_ttl_s=TTL_S, timeout_s=timeout_s)
-        try:
-            await scenario(store)
-        finally:
-            await store.close()
-
-    asyncio.run(run())
-
-
-def write(pid: str, rev: int = 1) -> ProfileWrite:
-    state = b"\1" + bytes.fromhex(SPEC) + revision_bytes(rev) + bytes(2_000)
-    return ProfileWrite(pid, rev, state, bytes(512), b"{}", 1_700_000_000_000)
-
-
 @integration
 def test_every_key_expires_but_a_tombstone(server: EmbeddedStore, client: Any) -> None:
     async def scenario(store: RedisStore) -> None:
@@ -79,7 +60,7 @@ def test_every_key_expires_but_a_tombstone(server: EmbeddedStore, client: Any) -
         await store.put_spec(SPEC, b"{}")
         await store.put_figures("profiler:metrics:w", {"events": "1"})
 
-    play(server, scenario)
+    play(server.url, scenario)
 
     left_s = {key.decode(): client.ttl(key) for key in client.scan_iter()}
     assert left_s.pop(state_key("gone")) == -1
@@ -105,7 +86,7 @@ def test_a_write_renews_both_times_to_live(server: EmbeddedStore, client: Any) -
 
         assert min(client.ttl(state_key("a")), client.ttl(profile_key("a"))) > TTL_S - 60
 
-    play(server, scenario)
+    play(server.url, scenario)
 
 
 def test_both_keys_of_a_profile_are_in_one_cluster_slot() -> None:
@@ -132,12 +113,14 @@ def test_a_store_that_is_away_says_so_and_serves_again_after_its_restart() -> No
                 with pytest.raises(StoreUnavailable):
                     await attempt
             server.start()
+            with pytest.raises(StoreRestarted):
+                await store.load(["a"])
 
-            written = await store.commit([write("a", 2)])
+            store.rejoin()
 
-            assert written == [True]
+            assert await store.commit([write("a", 2)]) == [True]
 
-        play(server, scenario)
+        play(server.url, scenario)
 
 
 @integration
@@ -154,7 +137,7 @@ def test_a_store_that_dies_within_a_commit_leaves_its_outcome_unknown() -> None:
             with pytest.raises(StoreUnavailable):
                 await commit
 
-        play(server, scenario)
+        play(server.url, scenario)
 
 
 async def until_some_are_written(url: str) -> None:
@@ -179,7 +162,7 @@ def test_a_store_that_hangs_is_unavailable_after_the_timeout(server: EmbeddedSto
 
         await until_it_answers(store)
 
-    play(server, scenario, timeout_s=0.2)
+    play(server.url, scenario, timeout_s=0.2)
 
 
 async def until_it_answers(store: RedisStore) -> None:
@@ -199,7 +182,7 @@ def test_a_script_that_the_server_forgot_is_loaded_again(
 
         assert await store.commit([write("a", 2)]) == [True]
 
-    play(server, scenario)
+    play(server.url, scenario)
 
 
 @integration
@@ -215,7 +198,7 @@ def test_a_foreign_key_in_the_way_leaves_the_state_alone(
         # The connection with the unread reply of "b" must not serve the next request.
         assert await store.load(["a"]) == [None]
 
-    play(server, scenario)
+    play(server.url, scenario)
 
 
 @integration
@@ -233,7 +216,7 @@ def test_the_loop_is_free_while_a_commit_is_on_the_wire(server: EmbeddedStore, c
 
         assert await commit == [True]
 
-    play(server, scenario)
+    play(server.url, scenario)
 
 
 @integration
@@ -248,7 +231,7 @@ def test_constituents_are_not_taken_for_profiles_of_their_own(
 
         assert found == ["a"]
 
-    play(server, scenario)
+    play(server.url, scenario)
 
 
 @integration
@@ -282,6 +265,6 @@ def test_closing_twice_is_harmless_and_leaves_no_thread(server: EmbeddedStore) -
         await store.ping()
         await store.close()
 
-    play(server, scenario)
+    play(server.url, scenario)
 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("store")]

@@ -8,16 +8,17 @@ from functools import partial
 
 import pytest
 
-from profiler.batch import Preparer, RawRecord, Screen
+from profiler.batch import Forward, Preparer, RawRecord, Screen
 from profiler.errors import ConfigurationError, StoreUnavailable, UnknownSpec
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC, Spec
 from profiler.state import decode_states, is_tombstone
 from streams.deadletter import DeadLetter
+from streams.inbox import Delivery
 from streams.metrics import Metrics
 from streams.store import Erasure, MemoryStore, ProfileWrite
-from streams.worker import Delivery, Limits, Worker
+from streams.worker import Limits, Worker
 from tests.folding import KEY, Fold, assert_equal
 from tests.strategies import START_MS, record
 
@@ -32,6 +33,16 @@ class Letters:
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         self.kept += letters
+
+
+class Sent:
+    """Keeps what was sent on."""
+
+    def __init__(self) -> None:
+        self.kept: list[Forward] = []
+
+    async def send(self, forwards: Sequence[Forward]) -> None:
+        self.kept += forwards
 
 
 class FaultyStore(MemoryStore):
@@ -75,6 +86,8 @@ class Bench:
 
     def __init__(self, store: MemoryStore, limits: Limits = LIMITS, spec: Spec = DEFAULT_SPEC):
         self.letters, self.store, self.metrics = Letters(), store, Metrics()
+        self.forwards = Sent()
+        self.rewinds = 0
         self.acknowledged: list[int] = []
         self.worker = Worker(
             spec=spec,
@@ -82,6 +95,7 @@ class Bench:
             bank=ModelBank(spec),
             store=store,
             dead_letters=self.letters,
+            forwards=self.forwards,
             metrics=self.metrics,
             limits=limits,
         )
@@ -90,14 +104,21 @@ class Bench:
         for start in range(0, len(records), size):
             part = records[start : start + size]
             last = part[-1].offset
-            acknowledge = partial(self.acknowledged.append, last)
-            await self.worker.submit(Delivery("profiler.events", 0, part, acknowledge))
+            acknowledge = partial(self._note, last)
+            delivery = Delivery("profiler.events", 0, part, acknowledge, lambda: True)
+            await self.worker.submit(delivery)
+
+    async def rewind(self) -> None:
+        self.rewinds += 1
+
+    def _note(self, offset: int, text: str) -> None:
+        self.acknowledged.append(offset)
 
 
 def run(bench: Bench, body: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
         async with asyncio.timeout(30):
-            working = asyncio.create_task(bench.worker.run())
+            working = asyncio.create_task(bench.worker.run(bench.rewind))
             doing = asyncio.ensure_future(body())
             done, _ = await asyncio.wait({working, doing}, return_when=asyncio.FIRST_COMPLETED)
             for task in (working, doing):

@@ -1,0 +1,167 @@
+"""Events on their way to their home partition: where they came from, and which have been seen.
+
+An event that arrives in another partition than its subject's home is sent on to the home, in a
+record that carries its origin. Forwards from one origin partition reach a home in order: every
+sender starts at or below the committed offset and sends in order, zombies included. So the reader
+of a home only has to remember the highest origin offset by origin partition, and drops what is not
+above it. It keeps that memory beside the offset that it commits, so that both always agree.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from profiler.batch import RawRecord, Record
+
+ORIGIN_HEADER: Final = "profiler.origin"
+METADATA_BYTES_MAX: Final = 4_096
+"""What Kafka keeps with a committed offset by default (``offset.metadata.max.bytes``)."""
+
+_VERSION: Final = "1"
+_CONTINUES: Final = 0x80
+
+
+class Admitted(NamedTuple):
+    """What is left of a chunk of forwarded records.
+
+    Parameters
+    ----------
+    records
+        As they first arrived: topic, partition, offset and timestamp are those of the origin.
+    offsets
+        Their offsets in the home partition.
+    n_repeated
+        Records that had been seen before.
+    """
+
+    records: list[Record]
+    offsets: list[int]
+    n_repeated: int
+
+
+class Seen:
+    """Which forwards have reached one home partition.
+
+    Parameters
+    ----------
+    topic
+        Full name of the topic from which events are forwarded.
+    highest
+        Highest origin offset by origin partition.
+
+    Examples
+    --------
+    >>> seen = Seen("profiler.events", {0: 17, 3: 1_000_000})
+    >>> seen.encode()
+    '1ABEDwIQ9'
+    >>> Seen.decode("profiler.events", seen.encode()).highest
+    {0: 17, 3: 1000000}
+    """
+
+    def __init__(self, topic: str, highest: Mapping[int, int] | None = None) -> None:
+        self.highest = dict(highest or {})
+        self._topic = topic
+
+    def admit(self, records: Sequence[Record]) -> Admitted:
+        """Drop what has been seen, and note the rest as seen.
+
+        A record without an origin, which nobody here has sent, is its own origin.
+        """
+        admitted = Admitted([], [], 0)
+        n_repeated = 0
+        highest = self.highest
+        for record in records:
+            origin = origin_of(record)
+            if origin is None:
+                admitted.records.append(record)
+                admitted.offsets.append(record.offset)
+                continue
+            partition, offset, timestamp = origin
+            if offset <= highest.get(partition, -1):
+                n_repeated += 1
+                continue
+            highest[partition] = offset
+            headers = [header for header in record.headers if header[0] != ORIGIN_HEADER]
+            admitted.records.append(
+                RawRecord(
+                    self._topic, partition, offset, timestamp, record.key, record.value, headers
+                )
+            )
+            admitted.offsets.append(record.offset)
+        return admitted._replace(n_repeated=n_repeated)
+
+    def encode(self) -> str:
+        """Write it as text for the metadata of an offset commit: about 8 bytes per partition."""
+        packed = bytearray()
+        before = 0
+        for partition in sorted(self.highest):
+            _put_number(packed, partition - before)
+            _put_number(packed, self.highest[partition])
+            before = partition
+        return _VERSION + base64.b64encode(packed).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, topic: str, text: str) -> Seen:
+        """Read what `encode` wrote; anything else is as if nothing had been seen.
+
+        Raises
+        ------
+        ValueError
+            If the text is neither empty nor ours.
+        """
+        if not text:
+            return cls(topic)
+        try:
+            packed = base64.b64decode(text[1:] + "=" * (-(len(text) - 1) % 4), validate=True)
+        except binascii.Error as fault:
+            raise ValueError(f"no vector of origins: {text!r}") from fault
+        numbers = _numbers(packed)
+        if text[0] != _VERSION or len(numbers) % 2:
+            raise ValueError(f"no vector of origins: {text!r}")
+        highest: dict[int, int] = {}
+        partition = 0
+        for step, offset in zip(numbers[::2], numbers[1::2], strict=True):
+            partition += step
+            highest[partition] = offset
+        return cls(topic, highest)
+
+
+def origin_header(record: Record) -> tuple[str, bytes]:
+    """Header that tells where a record first arrived: its partition, offset and timestamp."""
+    timestamp = -1 if record.timestamp is None else record.timestamp
+    return ORIGIN_HEADER, b"%d:%d:%d" % (record.partition, record.offset, timestamp)
+
+
+def origin_of(record: Record) -> tuple[int, int, int | None] | None:
+    """Partition, offset and timestamp at which a forwarded record first arrived."""
+    for name, value in record.headers:
+        if name == ORIGIN_HEADER:
+            try:
+                partition, offset, timestamp = map(int, value.split(b":"))
+            except ValueError:
+                return None
+            return partition, offset, None if timestamp < 0 else timestamp
+    return None
+
+
+def _put_number(packed: bytearray, number: int) -> None:
+    """Seven bits a byte, the lowest first; all but the last have the highest bit set (LEB128)."""
+    while number >= _CONTINUES:
+        packed.append(number % _CONTINUES | _CONTINUES)
+        number //= _CONTINUES
+    packed.append(number)
+
+
+def _numbers(packed: bytes) -> list[int]:
+    numbers: list[int] = []
+    number = shift = 0
+    for byte in packed:
+        number |= byte % _CONTINUES << shift
+        shift += 7
+        if byte < _CONTINUES:
+            numbers.append(number)
+            number = shift = 0
+    return numbers

@@ -1,0 +1,97 @@
+"""When what was written may be acknowledged: once it would survive the death of the store.
+
+A store that answers has the write in memory. Most lose up to a second of such writes when they lose
+their power; so a Kafka offset is committed only when the store says that what it stands for is on
+disk, or, if it cannot tell, after a while in which any store will have written it. A worker that
+loses its store reads from there again, and the fence absorbs what had been kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from streams.patience import Patience
+from streams.store import Durability, Store
+
+Acknowledge = Callable[[], None]
+DURABLE_AFTER_S: Final = 3.0
+"""Default horizon of a store that cannot tell. A store that syncs every second may be one second
+late before it says so by slowing down its writers (Redis 7, ``appendfsync everysec``)."""
+
+
+class Acknowledgements:
+    """Acknowledges what was written, in order, once it is durable.
+
+    Parameters
+    ----------
+    store
+        Where it was written.
+    patience
+        For a store that is away.
+    durable_after_s
+        Age from which a write counts as durable in a store that cannot tell.
+    """
+
+    def __init__(self, store: Store, patience: Patience, durable_after_s: float) -> None:
+        self._store = store
+        self._patience = patience
+        self._durable_after_s = durable_after_s
+        self._durability: Durability | None = None
+        self._waiting: deque[tuple[float, Acknowledge]] = deque()
+        self._arrived = asyncio.Event()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    def add(self, acknowledge: Iterable[Acknowledge]) -> None:
+        """Take what was written just now: every write of it has been answered."""
+        now_s = asyncio.get_running_loop().time()
+        self._waiting.extend((now_s, a) for a in acknowledge)
+        if self._waiting:
+            self._none_left.clear()
+            self._arrived.set()
+
+    def clear(self) -> None:
+        """Drop all: it must be done again."""
+        self._waiting.clear()
+        self._durability = None
+        self._none_left.set()
+
+    async def wait_until_none_left(self) -> None:
+        """Return once everything that was added has been acknowledged or dropped."""
+        await self._none_left.wait()
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises
+        ------
+        StoreRestarted
+            If writes that wait here may be lost.
+        """
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                for _ in range(await self._n_durable()):
+                    _, acknowledge = self._waiting.popleft()
+                    acknowledge()
+            self._none_left.set()
+
+    async def _n_durable(self) -> int:
+        """Wait until something is durable; how many of those that wait are."""
+        n_written = len(self._waiting)
+        if await self._patience.until_done(self._store.until_durable):
+            return n_written
+        if self._durability is None:
+            self._durability = await self._patience.until_done(self._store.durability)
+        if self._durability == "none":
+            return n_written
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._waiting[0][0] + self._durable_after_s - loop.time())
+        old_s = loop.time() - self._durable_after_s
+        # Asked again: if the store restarted meanwhile, this tells.
+        await self._patience.until_done(self._store.until_durable)
+        return sum(written_s <= old_s for written_s, _ in self._waiting)

@@ -1,0 +1,140 @@
+"""The way out of a batch: dead letters and forwards, names, profiles, and what was refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from profiler.batch import Chunk, Forward
+from profiler.errors import StoreRestarted
+from streams.deadletter import DeadLetter
+from streams.log import get_logger
+from streams.patience import Patience
+from streams.store import Erasure, ProfileWrite, Store
+from streams.tasks import together
+from streams.updater import Updater, Work, rejected_records
+
+Compute = Callable[[Sequence[Chunk]], Awaitable[Work]]
+
+_log = get_logger(component="worker")
+
+
+class DeadLetters(Protocol):
+    """Where records go that cannot be applied."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Return once they are kept."""
+
+
+class Forwards(Protocol):
+    """Where records go that belong to another partition."""
+
+    async def send(self, forwards: Sequence[Forward]) -> None:
+        """Return once they are kept, those to one home in this order.
+
+        After a failure the next call begins with what failed: nothing of an origin partition may
+        reach a home before something older of it.
+        """
+
+
+class Committer:
+    """Writes computed batches, one after another.
+
+    Parameters
+    ----------
+    store, dead_letters, forwards
+        The edges.
+    patience
+        For edges that are away.
+    updater
+        Holds the rows that are dropped when a write is refused.
+    compute
+        Applies records again.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        dead_letters: DeadLetters,
+        forwards: Forwards,
+        patience: Patience,
+        updater: Updater,
+        compute: Compute,
+    ) -> None:
+        self._store = store
+        self._dead_letters = dead_letters
+        self._forwards = forwards
+        self._patience = patience
+        self._updater = updater
+        self._compute = compute
+
+    async def write(self, work: Work) -> set[str]:
+        """Send a batch; give the people whose write was refused.
+
+        Raises
+        ------
+        StoreRestarted
+            See `Store`.
+        """
+        started = time.perf_counter()
+        # Letters before profiles: the fence would keep the record from ever coming again.
+        await together(self._send_letters(work), self._send_forwards(work))
+        refused: set[str]
+        refused, _ = await together(self._commit(work.writes), self._put_names(work))
+        work.seconds["write"] = time.perf_counter() - started
+        return refused
+
+    async def settle(self, refused: set[str], work: Work, following: Work | None) -> None:
+        """Apply again, on what the store has, the events of people whose write was refused.
+
+        Raises
+        ------
+        StoreRestarted
+            If the store has an older revision of somebody than it had acknowledged.
+        """
+        chunks = work.records_of(refused)
+        if following is not None:
+            chunks += following.records_of(refused)
+            for pid in refused:
+                following.writes.pop(pid, None)
+        _log.warning("commit_refused", profiles=len(refused))
+        attempted = work.writes
+        while refused:
+            self._updater.arena.drop(refused)
+            again = await self._compute(chunks)
+            self._check_revisions(refused, attempted, again)
+            # What fails on the row as it is now may not have failed before.
+            await self._send_letters(again)
+            refused = await self._commit(again.writes)
+            chunks = again.records_of(refused)
+            attempted = again.writes
+
+    def _check_revisions(
+        self, refused: set[str], attempted: dict[str, ProfileWrite | Erasure], again: Work
+    ) -> None:
+        for pid in refused:
+            loaded_rev = self._updater.arena.revision(pid) - (pid in again.writes)
+            if loaded_rev < attempted[pid].rev - 1:
+                raise StoreRestarted("it has an older revision of a profile than it had before")
+
+    async def _send_letters(self, work: Work) -> None:
+        letters = [DeadLetter(record, reason) for record, reason in rejected_records(work)]
+        if letters:
+            await self._patience.until_done(lambda: self._dead_letters.send(letters))
+
+    async def _send_forwards(self, work: Work) -> None:
+        if forwards := work.prepared.forwards:
+            await self._patience.until_done(lambda: self._forwards.send(forwards))
+
+    async def _commit(self, writes: dict[str, ProfileWrite | Erasure]) -> set[str]:
+        """Write profiles. A repetition of what had arrived is refused, and so reloaded."""
+        if not writes:
+            return set()
+        answers = await self._patience.until_done(lambda: self._store.commit(list(writes.values())))
+        return {pid for pid, is_written in zip(writes, answers, strict=True) if not is_written}
+
+    async def _put_names(self, work: Work) -> None:
+        if work.names:
+            await self._patience.until_done(lambda: self._store.put_names(work.names))

@@ -1,0 +1,42 @@
+"""How far a partition has come: delivered, acknowledged, committed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from faust.types.tuples import ConsumerMessage
+
+
+class Progress:
+    """What of one partition was delivered, acknowledged and committed in this assignment."""
+
+    __slots__ = ("acknowledged", "committed", "outstanding", "texts")
+
+    def __init__(self) -> None:
+        self.outstanding: deque[ConsumerMessage] = deque()
+        self.texts: dict[int, str] = {}
+        self.acknowledged: int | None = None
+        self.committed: int | None = None
+
+    def to_commit(self) -> int | None:
+        """Offset after the acknowledged prefix, where it is not committed yet."""
+        # Asked of the messages themselves: a late acknowledgement from an earlier assignment is of
+        # a message in no queue, and vouches for nothing even where a new batch ends alike.
+        while self.outstanding and self.outstanding[0].acked:
+            message: Any = self.outstanding.popleft()
+            self.acknowledged = message.offset + 1
+            self.texts[self.acknowledged] = message.value
+        return None if self.acknowledged == self.committed else self.acknowledged
+
+    def note_committed(self, offset: int) -> None:
+        """Note that an offset which `to_commit` gave is committed."""
+        self.committed = offset
+        self.texts = {at: text for at, text in self.texts.items() if at > offset}
+
+    def lag(self, highwater: int | None) -> int:
+        """Records of the partition that are not acknowledged."""
+        batches: Iterable[Any] = (m.value for m in self.outstanding if not m.acked)
+        left = next(iter(batches), None)
+        return highwater - left[0].offset if left and highwater is not None else 0

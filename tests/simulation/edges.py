@@ -1,0 +1,115 @@
+"""A member's way to the store and to the broker: slow, failing before or after the fact, or cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from profiler.batch import Forward, RawRecord, Record
+from profiler.errors import BrokerUnavailable, StoreRestarted, StoreUnavailable
+from profiler.forwarding import origin_header
+from profiler.spec import DEFAULT_SPEC
+from streams.deadletter import DeadLetter
+from streams.store import Durability, Erasure, MemoryStore, ProfileWrite
+from tests.simulation.world import FORWARDED, STEP_S
+
+if TYPE_CHECKING:
+    from tests.simulation.member import Member
+
+_Result = TypeVar("_Result")
+
+
+class StoreHandle(MemoryStore):
+    """One member's way to the store that all share."""
+
+    def __init__(self, member: Member) -> None:
+        super().__init__(spec_hash=DEFAULT_SPEC.hash)
+        self._member = member
+        self._world = member.world
+        self._incarnation = member.world.incarnation
+
+    async def load(self, pids: Sequence[str]) -> list[bytes | None]:
+        return await self._exchange(lambda: self._world.store.load(pids))
+
+    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+        chance, shared = self._world.chance, self._world.store
+        # Parts arrive one after another, and anything may happen between them.
+        cut = chance.randrange(len(writes)) if chance.random() < 0.5 else 0
+        first = await self._exchange(lambda: shared.commit(writes[:cut])) if cut else []
+        return first + await self._exchange(lambda: shared.commit(writes[cut:]))
+
+    async def durability(self) -> Durability:
+        await self._member.pass_gate()
+        return "none" if self._world.syncs == "never" else "aof"
+
+    async def until_durable(self) -> bool:
+        world = self._world
+        await self._pass()
+        if world.syncs == "told":
+            before = world.n_syncs
+            while world.n_syncs == before:
+                await self._pass()
+        return world.syncs == "told"
+
+    def rejoin(self) -> None:
+        self._incarnation = self._world.incarnation
+
+    async def _exchange(self, action: Callable[[], Awaitable[_Result]]) -> _Result:
+        await self._pass()
+        result = await action()
+        await self._pass()
+        return result
+
+    async def _pass(self) -> None:
+        await self._member.pass_gate()
+        if self._world.incarnation != self._incarnation:
+            raise StoreRestarted("another incarnation")
+        if self._world.chance.random() < self._world.store_fails:
+            raise StoreUnavailable("away")
+
+
+class Letters:
+    """One member's way to the topic of dead letters."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        await pass_broker(self._member)
+        self._member.world.letters += letters
+        await pass_broker(self._member)
+
+
+class ForwardsHandle:
+    """One member's way to the topic of forwarded events."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    async def send(self, forwards: Sequence[Forward]) -> None:
+        by_home: defaultdict[int, list[Record]] = defaultdict(list)
+        for home, record in forwards:
+            by_home[home].append(record)
+        await asyncio.gather(*(self._send(home, records) for home, records in by_home.items()))
+
+    async def _send(self, home: int, records: list[Record]) -> None:
+        log = self._member.world.logs[FORWARDED, home]
+        while records:
+            n = self._member.world.chance.randint(1, 5)
+            await pass_broker(self._member)
+            for record in records[:n]:
+                headers = (*record.headers, origin_header(record))
+                log.append(
+                    RawRecord(FORWARDED, home, len(log), 1, record.key, record.value, headers)
+                )
+            await pass_broker(self._member)
+            records = records[n:]
+
+
+async def pass_broker(member: Member) -> None:
+    """Wait a moment; the broker may not answer."""
+    await member.pass_gate(STEP_S)
+    if member.world.chance.random() < member.world.broker_fails:
+        raise BrokerUnavailable("away")
