@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
-from typing import Any
+from typing import Any, Final
 
 import faust
 from aiokafka import ConsumerRecord
@@ -32,6 +32,9 @@ from mode import Service
 
 from streams.consumer_thread import Committed, ConsumerThread
 from streams.progress import Progress
+
+ROOM_INTERVAL_S: Final = 0.01
+"""How often a full queue is looked at for room."""
 
 Partitions = Set[TP]
 
@@ -198,6 +201,16 @@ class _BatchConsumer(AIOKafkaConsumer):
                 if tp.topic in self.app.batched_topics:
                     self._progress.setdefault(tp, Progress()).outstanding.append(message)
                 yield tp, message
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
+        if not self._buffered_partitions:
+            return await super()._wait_next_records(timeout)
+        # A queue is full, and its partition left out of fetches until there is room again. Faust
+        # would notice that only after its wait for the others, of a second.
+        if self._get_active_partitions():
+            return await super()._wait_next_records(ROOM_INTERVAL_S)
+        await self.sleep(ROOM_INTERVAL_S)
+        return {}, set()
 
     def _is_current(self, n_seeks: int) -> bool:
         """Whether what was fetched after so many seeks may be delivered; if not, it comes again."""

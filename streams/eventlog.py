@@ -166,23 +166,6 @@ def places_of(settings: Settings, topics: Collection[str]) -> set[Place]:
         return {(name, n) for name in topics for n in consumer.partitions_for_topic(name) or ()}
 
 
-def is_group_stable(settings: Settings) -> bool | None:
-    """Whether every partition has its worker; None where the broker does not tell.
-
-    Raises
-    ------
-    BrokerUnavailable
-        If no broker answers.
-    """
-    with _admin(settings) as admin:
-        try:
-            found = admin.describe_groups([settings.group])[settings.group]
-        except ValueError:
-            # The embedded broker (Tansu 0.6) answers with rights that kafka-python does not know.
-            return None
-    return bool(found["group_state"] == "Stable")
-
-
 def _is_at_end(consumer: Any, partition: Any) -> bool:
     end = consumer.highwater(partition)
     return end is not None and consumer.position(partition) >= end

@@ -56,17 +56,25 @@ class Health:
 
     async def readiness(self, n_partitions: int) -> Answer:
         """200 if there are partitions to work on, a store that answers, and no stall."""
+        has_store = await self.store_answers()
+        is_ready = n_partitions > 0 and has_store and self.stall is None
+        facts = {
+            "ready": is_ready,
+            "partitions": n_partitions,
+            "store": "ok" if has_store else "unavailable",
+            "durability": self._durability,
+        }
+        return 200 if is_ready else 503, facts
+
+    async def store_answers(self) -> bool:
+        """Ask the store, for a second at most."""
         try:
             async with asyncio.timeout(PING_TIMEOUT_S):
                 await self._ping()
                 await self._refresh()
         except (StoreUnavailable, TimeoutError):
-            store = "unavailable"
-        else:
-            store = "ok"
-        is_ready = n_partitions > 0 and store == "ok" and self.stall is None
-        facts = {"ready": is_ready, "partitions": n_partitions, "store": store}
-        return 200 if is_ready else 503, facts | {"durability": self._durability}
+            return False
+        return True
 
     async def _refresh(self) -> None:
         # It changes when somebody changes the store, or another takes its place.

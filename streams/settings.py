@@ -180,10 +180,9 @@ class Settings(Struct, frozen=True, kw_only=True):
                 f"must not exceed PROFILER_QUEUE_EVENTS_MAX ({self.queue_events_max})",
             )
         # Waits that are no standstill, and would look like one.
-        for name in ("session_timeout_s", "commit_interval_s", "store_timeout_s"):
-            if self.stall_timeout_s <= getattr(self, name):
-                problem = f"must exceed {variable(name)} ({getattr(self, name):g})"
-                _refuse("stall_timeout_s", problem)
+        for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):
+            if self.stall_timeout_s <= getattr(self, f"{name}_s"):
+                _refuse("stall_timeout_s", f"must exceed {variable(f'{name}_s')}")
 
     def topic(self, name: str) -> str:
         """Full name of one of `TOPICS`."""

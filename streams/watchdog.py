@@ -3,8 +3,12 @@
 What hangs cannot be trusted to notice. So the watchdog is a thread of its own, and believes neither
 the app nor its client library: it asks the broker, through connections of its own, where the group
 stands and whether a reader would get more from there. Four times per `Settings.stall_timeout_s` it
-looks; a partition that stands at the same committed offset with records waiting at five looks in a
-row has stalled, and so has an event loop that does not answer for that long.
+looks. A partition has stalled when five looks in a row found the group at the same offset and
+records waiting behind it. A worker without partitions may be one too many, so it waits twice as
+long, and for nothing at all to move in the group. An event loop that does not answer has stalled.
+
+A broker that does not answer is no stall, nor is a store that is known to be away: to start again
+would cure neither.
 
 It counts looks and never compares clocks: a machine that was suspended is one look older.
 """
@@ -18,11 +22,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from profiler.errors import BrokerUnavailable
-from streams.eventlog import Place, held_up, is_group_stable, places_of
+from streams.eventlog import Place, held_up, places_of
 from streams.health import Health
 from streams.log import get_logger
 from streams.metrics import Metrics
@@ -50,9 +55,9 @@ class Watchdog:
     topics
         Full names of the topics that the app reads.
     health
-        Told of a stall.
+        Asks the store; told of a stall.
     metrics
-        Told too; says whether the store is known to be away, which no restart would cure.
+        Says whether the worker waits for its store; told too.
     """
 
     def __init__(
@@ -100,55 +105,60 @@ class Watchdog:
         stop: Callable[[], None],
     ) -> None:
         while not self._ended.wait(self._interval_s):
-            # The loop may have been closed since.
-            with suppress(RuntimeError):
-                if reason := self._look(loop, places):
-                    self._raise_alarm(reason, _where(thread_id))
+            sight = self._see(places)
+            try:
+                seeing = asyncio.run_coroutine_threadsafe(sight, loop)
+            except RuntimeError:  # the loop has been closed since
+                sight.close()
+                return
+            if reason := self._look(seeing):
+                self._raise_alarm(reason, _where(thread_id))
+                with suppress(RuntimeError):
                     loop.call_soon_threadsafe(stop)
-                    return
+                return
 
-    def _look(
-        self, loop: asyncio.AbstractEventLoop, places: Callable[[], Collection[Place]]
-    ) -> str | None:
+    async def _see(self, places: Callable[[], Collection[Place]]) -> Collection[Place] | None:
+        """What the app has, as told by its own loop; None while it waits for its store."""
+        is_paused = self._metrics.value("profiler_paused", waiting_for="store") > 0
+        return None if is_paused or not await self._health.store_answers() else places()
+
+    def _look(self, seeing: Future[Collection[Place] | None]) -> str | None:
         """Give the reason, if the app has stalled."""
-        found: list[Collection[Place]] = []
-        answered = threading.Event()
-
-        def answer() -> None:
-            if not self._is_store_away():
-                found.append(frozenset(places()))
-            answered.set()
-
-        loop.call_soon_threadsafe(answer)
         timeout_s = self._settings.stall_timeout_s
         # Wait in parts, of which a suspended process misses one.
-        if not any(answered.wait(self._interval_s) for _ in range(LOOKS)):
-            return f"the event loop has not answered for {timeout_s:g} s"
-        waiting = self._waiting(found[0]) if found else {}
+        if not any(wait({seeing}, self._interval_s).done for _ in range(LOOKS)):
+            # An app that has ended owes no answer.
+            is_over = self._ended.is_set()
+            return None if is_over else f"the event loop has not answered for {timeout_s:g} s"
+        mine, waiting = self._waiting(seeing)
         self._looks = {at: self._looks.get(at, 0) + 1 for at in waiting.items()}
-        stuck = sorted(place for (place, _), n in self._looks.items() if n > LOOKS)
+        if mine:
+            stuck = [place for (place, _), n in self._looks.items() if n > LOOKS]
+        else:
+            timeout_s *= 2
+            is_stuck = all(n > 2 * LOOKS for n in self._looks.values())
+            stuck = list(waiting) if is_stuck else []
         if not stuck:
             return None
-        names = ", ".join(f"{topic}/{partition}" for topic, partition in stuck)
-        return f"no commit for {timeout_s:g} s although records wait in {names}"
+        names = ", ".join(f"{topic}/{partition}" for topic, partition in sorted(stuck))
+        what = "no commit" if mine else "no partition, and no commit in the group,"
+        return f"{what} for {timeout_s:g} s although records wait in {names}"
 
-    def _is_store_away(self) -> bool:
-        return self._metrics.value("profiler_paused", waiting_for="store") > 0
-
-    def _waiting(self, places: Collection[Place]) -> Mapping[Place, int]:
-        """Where the group stands before records that wait, of what this app should work on."""
+    def _waiting(
+        self, seeing: Future[Collection[Place] | None]
+    ) -> tuple[Collection[Place], Mapping[Place, int]]:
+        """What the app has, and where the group stands before records that it might work on."""
         try:
-            if not places:
-                # Others may have them all. But when nobody does, this app may be why.
-                if is_group_stable(self._settings) is not False:
-                    return {}
-                places = places_of(self._settings, self._topics)
-            return held_up(self._settings, places)
+            mine = seeing.result()
+            if mine is None:
+                return (), {}
+            places = mine or places_of(self._settings, self._topics)
+            return mine, held_up(self._settings, places)
         except BrokerUnavailable:
-            return {}
+            return (), {}
         except Exception as fault:  # whatever it is, the watch goes on
             _log.warning("watch_failed", fault=repr(fault))
-            return {}
+            return (), {}
 
     def _raise_alarm(self, reason: str, where: str) -> None:
         # First of all: whatever keeps the app from going on may keep the rest of this as well.

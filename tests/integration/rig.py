@@ -141,18 +141,6 @@ def logged(worker: WorkerProcess) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines if line.startswith(b"{")]
 
 
-def end_of(worker: WorkerProcess) -> str:
-    """Wait for the end of a worker; its exit code and last words."""
-    deadline_s = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline_s:
-        try:
-            worker.check()
-        except ProfilerError as fault:
-            return str(fault)
-        time.sleep(0.01)
-    return "it runs"
-
-
 def outcomes(workers: Sequence[WorkerProcess]) -> Counter[str]:
     """What became of all records that these workers were given, in all their lives."""
     total: Counter[str] = Counter()

@@ -25,6 +25,7 @@ from streams.settings import Settings
 from streams.topics import create_topics
 from streams.watchdog import EXIT_STALLED
 from streams.worker_process import WorkerProcess
+from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
 
@@ -34,24 +35,31 @@ STALL_TIMEOUT_S = 2.0
 CHILD = """
 import asyncio, sys, time
 import msgspec
-from streams.app import run
+from streams import app
 from streams.log import configure_logs
 from streams.metrics import Metrics
 from streams.settings import Secret, Settings
 
 configure_logs("info", "json")
+if sys.argv[2] == "polls too late":
+    app.MAX_POLL_INTERVAL_S = 1.0
 
 class Worker:
+    has_paused = False
     async def run(self, rewind): await asyncio.Event().wait()
     async def submit(self, delivery):
         if sys.argv[2] == "blocks the loop": time.sleep(1_000)
+        if sys.argv[2] == "polls too late" and not self.has_paused:
+            self.has_paused = True
+            await asyncio.sleep(1.5)
+        if sys.argv[2] != "acknowledges nothing": delivery.acknowledge("")
     async def assigned(self, partitions): pass
     async def revoked(self, partitions): pass
     async def ping(self): pass
 
 fields = msgspec.json.decode(sys.argv[1])
 settings = Settings(pseudonym_key=Secret("k" * 32), **fields)
-sys.exit(asyncio.run(run(settings, Worker(), Metrics())))
+sys.exit(asyncio.run(app.run(settings, Worker(), Metrics())))
 """
 
 
@@ -59,7 +67,9 @@ sys.exit(asyncio.run(run(settings, Worker(), Metrics())))
 def watched(settings: Settings) -> Settings:
     """Settings with a short time-out; the topics exist."""
     create_topics(settings)
-    return msgspec.structs.replace(settings, store_timeout_s=0.5, stall_timeout_s=STALL_TIMEOUT_S)
+    return msgspec.structs.replace(
+        settings, store_timeout_s=0.5, durable_after_s=0.2, stall_timeout_s=STALL_TIMEOUT_S
+    )
 
 
 def test_a_worker_that_makes_no_progress_says_so_and_ends_with_its_own_code(
@@ -95,6 +105,23 @@ def test_a_worker_whose_loop_is_blocked_ends_and_says_where(
     (alarm,) = [line for line in logged(tmp_path) if line["message"] == "stalled"]
     assert alarm["reason"] == "the event loop has not answered for 2 s"
     assert alarm["loop_at"].startswith("submit ")
+
+
+def test_a_worker_that_rebalances_without_end_is_ended_133_602(
+    watched: Settings, tmp_path: Path, kafka: ApacheKafka
+) -> None:
+    # A queue that is full after 40 records: nothing is fetched while the worker is busy.
+    settings = msgspec.structs.replace(
+        watched, brokers=kafka.address, batch_events_max=10, queue_events_max=40
+    )
+    create_topics(settings)
+    produce(settings, 1_000)
+    with child(settings, tmp_path, "polls too late") as process:
+        code = process.wait(WAIT_S)
+
+    assert code == EXIT_STALLED
+    (alarm,) = [line for line in logged(tmp_path) if line["message"] == "stalled"]
+    assert "no partition, and no commit in the group, for 4 s" in alarm["reason"]
 
 
 def test_a_worker_that_is_idle_or_suspended_or_waits_for_its_store_goes_on(
@@ -160,8 +187,8 @@ def test_a_worker_that_must_have_a_durable_store_waits_for_it_and_tells(
 @contextmanager
 def child(settings: Settings, directory: Path, fault: str) -> Iterator[subprocess.Popen[bytes]]:
     """An app of its own process, whose worker has a fault."""
-    given = "brokers", "group", "topic_prefix", "session_timeout_s", "web_port", "commit_interval_s"
-    names = *given, "store_timeout_s", "stall_timeout_s"
+    fixed = "pseudonym_key", "historical_sources"
+    names = [name for name in settings.__struct_fields__ if name not in fixed]
     fields = msgspec.json.encode({name: getattr(settings, name) for name in names}).decode()
     command = [sys.executable, "-W", "ignore", "-c", CHILD, fields, fault]
     with (directory / "worker.log").open("wb") as log:
