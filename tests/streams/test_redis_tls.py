@@ -13,7 +13,7 @@ import pytest
 from profiler.errors import ConfigurationError, StoreUnavailable
 from streams.redis_store import RedisStore
 from streams.spawn import HOST
-from tests.servers.redis_server import RedisServer, needs_redis
+from tests.servers.installed_redis import RedisServer, needs_redis
 from tests.stores import play, write
 
 pytestmark = [
