@@ -14,7 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
-from profiler.dedupe import FORWARDED_CODES, partition_code
+from profiler.dedupe import is_forwarded, partition_code, partition_number
 from profiler.events import (
     TYPE_CODES,
     AnyEvent,
@@ -70,7 +70,7 @@ class Chunk(Struct, frozen=True):
     Parameters
     ----------
     topic_code
-        0 for events, 1 for forwarded: part of the fence.
+        See `profiler.dedupe.topic_code`: part of the fence.
     partition
         Their partition.
     records
@@ -108,8 +108,22 @@ class Screen(Struct, frozen=True):
     historical_sources: frozenset[str] = frozenset()
 
 
-Forward = tuple[int, Record]
-"""A home partition, and a record that belongs there."""
+class Forward(NamedTuple):
+    """A record that belongs in another partition.
+
+    Parameters
+    ----------
+    home
+        Partition where it belongs.
+    origin
+        Code of the partition where it arrived.
+    record
+        As it arrived.
+    """
+
+    home: int
+    origin: int
+    record: Record
 
 
 @dataclass(slots=True)
@@ -123,7 +137,7 @@ class Prepared:
     rejected
         Those that cannot be applied.
     forwards
-        Those that belong elsewhere, each with its subject's home partition.
+        Those that belong elsewhere.
     pids
         (R0,) whose rows are needed.
     record
@@ -249,12 +263,15 @@ class Preparer:
         ids = [s if isinstance(s, str) else s[1] for s in subjects]
         home = partitions_of([i.encode() for i in ids], self._homes)[columns.row]
         arrived = partition[columns.record]
-        is_away = (arrived < FORWARDED_CODES) & (arrived != home)
+        is_away = (is_forwarded(arrived) == 0) & (partition_number(arrived) != home)
         if not is_away.any():
             return columns, subjects, []
         away = np.flatnonzero(is_away)
         at = columns.record[away].tolist()
-        forwards = [(h, records[i]) for h, i in zip(home[away].tolist(), at, strict=True)]
+        forwards = [
+            Forward(h, code, records[i])
+            for h, code, i in zip(home[away].tolist(), arrived[away].tolist(), at, strict=True)
+        ]
         columns = _Columns(*(column[~is_away] for column in columns))
         left, row = np.unique(columns.row, return_inverse=True)
         return columns._replace(row=row), [subjects[i] for i in left.tolist()], forwards

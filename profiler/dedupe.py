@@ -19,8 +19,10 @@ NO_PARTITION: Final = -1
 EVENTS: Final = 0
 FORWARDED: Final = 1
 PARTITION_BITS: Final = 24
-FORWARDED_CODES: Final = FORWARDED << PARTITION_BITS
-"""Codes from here on are of partitions of the topic of forwarded events."""
+INCARNATIONS_MAX: Final = 128
+"""A topic's kind and incarnation have one byte of a fence together."""
+_PARTITION_MASK: Final = (1 << PARTITION_BITS) - 1
+_PLACE_MASK: Final = (FORWARDED << PARTITION_BITS) | _PARTITION_MASK
 _Code = TypeVar("_Code", int, Ints)
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
@@ -60,6 +62,7 @@ class Fences:
 
     def raise_to(self, row: NDArray[np.intp], partition: Ints, offset: Ints) -> None:
         """Move the rows' fences up to these events, in place."""
+        self._forget_former_topics(row, partition)
         unset = self.partition[row] == NO_PARTITION
         if unset.any():
             # Assigned backwards, so that each row takes the partition of its first event.
@@ -71,15 +74,33 @@ class Fences:
             code = int(partition[i])
             others[code] = max(others.get(code, -1), int(offset[i]))
 
+    def _forget_former_topics(self, row: NDArray[np.intp], partition: Ints) -> None:
+        """Offsets of a topic that was made anew say nothing about those of the one before."""
+        known = self.partition[row]
+        same_place = (known & _PLACE_MASK) == (partition & _PLACE_MASK)
+        former = row[same_place & (known != NO_PARTITION) & (known < partition)]
+        self.partition[former] = NO_PARTITION
+        self.offset[former] = -1
 
-def partition_code(topic_code: int, partition: int) -> int:
-    """One number for a topic (0: events, 1: forwarded) and a partition below 2**24."""
-    return topic_code << PARTITION_BITS | partition
+
+def topic_code(kind: int, incarnation: int = 0) -> int:
+    """One number for a kind of topic (0: events, 1: forwarded) and how often it was made anew."""
+    return 2 * incarnation + kind
+
+
+def partition_code(topic: int, partition: int) -> int:
+    """One number for the code of a topic and a partition below 2**24."""
+    return topic << PARTITION_BITS | partition
+
+
+def is_forwarded(code: _Code) -> _Code:
+    """Nonzero where a partition is one of forwarded events."""
+    return code >> PARTITION_BITS & FORWARDED
 
 
 def partition_number(code: _Code) -> _Code:
     """Partition of a code, or of each of an array of codes."""
-    return code & (FORWARDED_CODES - 1)
+    return code & _PARTITION_MASK
 
 
 def is_duplicate(

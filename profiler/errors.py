@@ -5,6 +5,7 @@
     ProfilerError
     ├── ConfigurationError      a setting is wrong: refused at start-up, names the setting
     ├── UsageError              a command line that cannot be carried out; says what to do instead
+    ├── TopicReplaced           a topic's offsets are not those that the profiles know
     ├── StateError              a stored state cannot be used
     │   ├── CorruptState        its bytes are not what we wrote
     │   └── UnknownSpec         it was written under a spec that nobody here knows: not overwritten
@@ -42,6 +43,10 @@ class ConfigurationError(ProfilerError):
 
 class UsageError(ProfilerError):
     """A command cannot be carried out as given; the message says what to do instead."""
+
+
+class TopicReplaced(ProfilerError):
+    """A topic was made anew or lost its end: its offsets are not those that the profiles know."""
 
 
 class StateError(ProfilerError):

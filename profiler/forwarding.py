@@ -14,7 +14,8 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from profiler.batch import RawRecord, Record
+from profiler.batch import Forward, RawRecord, Record
+from profiler.dedupe import partition_number
 
 ORIGIN_HEADER: Final = "profiler.origin"
 METADATA_BYTES_MAX: Final = 4_096
@@ -50,7 +51,7 @@ class Seen:
     topic
         Full name of the topic from which events are forwarded.
     highest
-        Highest origin offset by origin partition.
+        Highest origin offset by code of the origin partition.
 
     Examples
     --------
@@ -79,11 +80,12 @@ class Seen:
                 admitted.records.append(record)
                 admitted.offsets.append(record.offset)
                 continue
-            partition, offset, timestamp = origin
-            if offset <= highest.get(partition, -1):
+            code, offset, timestamp = origin
+            if offset <= highest.get(code, -1):
                 n_repeated += 1
                 continue
-            highest[partition] = offset
+            highest[code] = offset
+            partition = partition_number(code)
             headers = [header for header in record.headers if header[0] != ORIGIN_HEADER]
             admitted.records.append(
                 RawRecord(
@@ -127,21 +129,22 @@ class Seen:
         return cls(topic, highest)
 
 
-def origin_header(record: Record) -> tuple[str, bytes]:
-    """Header that tells where a record first arrived: its partition, offset and timestamp."""
+def origin_header(forward: Forward) -> tuple[str, bytes]:
+    """Header that tells where a record arrived: code of the partition, offset and timestamp."""
+    record = forward.record
     timestamp = -1 if record.timestamp is None else record.timestamp
-    return ORIGIN_HEADER, b"%d:%d:%d" % (record.partition, record.offset, timestamp)
+    return ORIGIN_HEADER, b"%d:%d:%d" % (forward.origin, record.offset, timestamp)
 
 
 def origin_of(record: Record) -> tuple[int, int, int | None] | None:
-    """Partition, offset and timestamp at which a forwarded record first arrived."""
+    """Code of the partition, offset and timestamp at which a forwarded record arrived."""
     for name, value in record.headers:
         if name == ORIGIN_HEADER:
             try:
-                partition, offset, timestamp = map(int, value.split(b":"))
+                code, offset, timestamp = map(int, value.split(b":"))
             except ValueError:
                 return None
-            return partition, offset, None if timestamp < 0 else timestamp
+            return code, offset, None if timestamp < 0 else timestamp
     return None
 
 

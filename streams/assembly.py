@@ -14,6 +14,7 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import KafkaDeadLetters
 from streams.forwards import KafkaForwards
+from streams.homes import Topics
 from streams.metrics import Metrics
 from streams.redis_store import RedisStore
 from streams.settings import Settings
@@ -79,7 +80,7 @@ def assemble(settings: Settings) -> Assembly:
             figures_interval_s=settings.figures_interval_s,
             durable_after_s=settings.durable_after_s,
         ),
-        topics=(settings.topic("events"), settings.topic("forwarded")),
+        topics=Topics(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
     )
     return Assembly(worker, store, dead_letters, forwards, metrics)

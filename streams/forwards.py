@@ -51,12 +51,12 @@ class KafkaForwards:
         BrokerUnavailable
             Some may not be kept; send all of them again.
         """
-        by_home: defaultdict[int, list[Record]] = defaultdict(list)
-        for home, record in forwards:
-            by_home[home].append(record)
+        by_home: defaultdict[int, list[Forward]] = defaultdict(list)
+        for forward in forwards:
+            by_home[forward.home].append(forward)
         async with self._sender.producer() as producer:
             await together(
-                *(self._send_home(producer, home, records) for home, records in by_home.items())
+                *(self._send_home(producer, home, some) for home, some in by_home.items())
             )
 
     async def history(self, home: int, end: int) -> AsyncIterator[Sequence[Record]]:
@@ -92,13 +92,13 @@ class KafkaForwards:
         """Close the connection; a later `send` opens it again."""
         await self._sender.close()
 
-    async def _send_home(self, producer: Any, home: int, records: Sequence[Record]) -> None:
+    async def _send_home(self, producer: Any, home: int, forwards: Sequence[Forward]) -> None:
         batch = producer.create_batch()
-        for record in records:
-            if not _append(batch, record):
+        for forward in forwards:
+            if not _append(batch, forward):
                 await self._send_batch(producer, home, batch)
                 batch = producer.create_batch()
-                _append(batch, record)
+                _append(batch, forward)
         await self._send_batch(producer, home, batch)
 
     async def _send_batch(self, producer: Any, home: int, batch: Any) -> None:
@@ -106,9 +106,10 @@ class KafkaForwards:
         await (await producer.send_batch(batch, self._topic, partition=home))
 
 
-def _append(batch: Any, record: Record) -> bool:
+def _append(batch: Any, forward: Forward) -> bool:
     """Add a record unless the batch is full. One that is empty takes any."""
-    headers = [*record.headers, origin_header(record)]
+    record = forward.record
+    headers = [*record.headers, origin_header(forward)]
     # Not the origin's time: what is old on arrival would be deleted before it is read.
     added = batch.append(key=record.key, value=record.value, timestamp=None, headers=headers)
     return added is not None

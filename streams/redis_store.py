@@ -25,6 +25,7 @@ from streams.redis_servers import Servers, open_servers
 from streams.store import (
     NAMES_MAX,
     SCAN_CHUNK,
+    TOPICS_KEY,
     Durability,
     Erasure,
     ProfileWrite,
@@ -132,6 +133,14 @@ class RedisStore:
             lambda servers: servers.commands.get(spec_key(spec_hash))
         )
         return found
+
+    async def topics(self) -> dict[str, bytes]:
+        """See `Store.topics`."""
+        return await self.figures(TOPICS_KEY)
+
+    async def put_topic(self, name: str, identity: bytes) -> None:
+        """See `Store.put_topic`."""
+        await self._with(lambda servers: servers.commands.hset(TOPICS_KEY, name, identity))
 
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
         """See `Store.put_figures`."""

@@ -20,6 +20,7 @@ from msgspec import Struct
 from profiler.state import REV_SLICE
 
 NAMES_MAX: Final = 1_000_000
+TOPICS_KEY: Final = "profiler:topics"
 SCAN_CHUNK: Final = 1_000
 MARK_KEY: Final = "profiler:mark"
 """What `Store.until_durable` writes and waits for; in a cluster ``profiler:mark:{<n>}``."""
@@ -114,6 +115,12 @@ class Store(Protocol):
     async def spec(self, spec_hash: str) -> bytes | None:
         """Layout of a spec, None where it was never published."""
 
+    async def topics(self) -> dict[str, bytes]:
+        """What `put_topic` kept, by name of the topic."""
+
+    async def put_topic(self, name: str, identity: bytes) -> None:
+        """Keep which topic it is whose offsets stand in the states. It never expires."""
+
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
         """Set fields of a hash of figures, e.g. ``profiler:metrics:<worker>``. Kept for a day."""
 
@@ -199,6 +206,7 @@ class MemoryStore:
         self._names_dropped = 0
         self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self._specs: dict[str, bytes] = {}
+        self._topics: dict[str, bytes] = {}
         self._figures: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
     @property
@@ -252,6 +260,14 @@ class MemoryStore:
     async def spec(self, spec_hash: str) -> bytes | None:
         """See `Store.spec`."""
         return self._specs.get(spec_hash)
+
+    async def topics(self) -> dict[str, bytes]:
+        """See `Store.topics`."""
+        return dict(self._topics)
+
+    async def put_topic(self, name: str, identity: bytes) -> None:
+        """See `Store.put_topic`."""
+        self._topics[name] = identity
 
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
         """See `Store.put_figures`."""

@@ -22,15 +22,15 @@ import numpy as np
 from msgspec import Struct
 
 from profiler.batch import Chunk, Preparer
-from profiler.dedupe import EVENTS, FORWARDED, partition_code
 from profiler.errors import ConfigurationError, StoreRestarted, StoreUnavailable
-from profiler.forwarding import Seen
 from profiler.models.bank import ModelBank
 from profiler.spec import Spec
 from streams.acknowledgements import DURABLE_AFTER_S, Acknowledgements
 from streams.arena import Arena
 from streams.committer import Committer, DeadLetters, Forwards
 from streams.figures import Figures
+from streams.homes import Homes, Topics
+from streams.identity import recognise
 from streams.inbox import Delivery, Inbox
 from streams.log import get_logger
 from streams.metrics import BatchFigures, Metrics
@@ -40,6 +40,7 @@ from streams.tasks import together
 from streams.updater import Updater, Work, rejected_records
 
 IDLE_S: Final = 60.0
+DEFAULT_TOPICS: Final = Topics("profiler.events", "profiler.forwarded")
 BATCHES_IN_ARENA: Final = 3
 OVERLAP_EVENTS_MIN: Final = 1_024
 """Waiting events from which on the next batch is computed while a write is on the wire. With fewer
@@ -101,7 +102,7 @@ class Worker:
     limits
         Bounds.
     topics
-        Full names of the topics of events and of forwarded events.
+        That it reads.
     worker_id
         Under which its figures are published.
 
@@ -122,7 +123,7 @@ class Worker:
         forwards: Forwards,
         metrics: Metrics,
         limits: Limits,
-        topics: tuple[str, str] = ("profiler.events", "profiler.forwarded"),
+        topics: Topics = DEFAULT_TOPICS,
         worker_id: str = "worker",
     ) -> None:
         least = BATCHES_IN_ARENA * limits.batch_events_max
@@ -131,11 +132,10 @@ class Worker:
             raise ConfigurationError("PROFILER_ARENA_ROWS", problem)
         self._spec = spec
         self._store = store
-        self._forwards = forwards
         self._metrics = metrics
         self._limits = limits
-        self._topics = topics
         self._patience = Patience(metrics)
+        self._homes = Homes(topics, forwards, self._patience)
         self._updater = Updater(spec, preparer, bank, Arena(spec, limits.arena_rows), store)
         self._committer = Committer(
             store=store,
@@ -148,7 +148,6 @@ class Worker:
         self._acknowledgements = Acknowledgements(store, self._patience, limits.durable_after_s)
         self._figures = Figures(store, bank, metrics, worker_id)
         self._inbox = Inbox(limits.queue_events_max)
-        self._seen: dict[int, Seen] = {}
         self._written = asyncio.Event()
         self._written.set()
         self._last_batch_s = time.monotonic()
@@ -164,33 +163,25 @@ class Worker:
         await self._written.wait()
         await self._acknowledgements.wait_until_none_left()
 
+    async def recognise(self, topic_ids: Mapping[str, str]) -> None:
+        """Make sure that these are the topics whose offsets the profiles know.
+
+        Raises
+        ------
+        TopicReplaced
+            One is not.
+        """
+        look = partial(recognise, self._store, topic_ids)
+        self._homes.number_topics(await self._patience.until_done(look))
+
     async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         """Expect deliveries of these partitions, from this committed offset with this text on."""
-        events, forwarded = self._topics
-        self._seen = {}
-        for (topic, number), (offset, text) in partitions.items():
-            if topic == forwarded:
-                remember = partial(self._remember, number, offset, text)
-                self._seen[number] = await self._patience.until_done(remember)
-        _log.info("assigned", partitions=sorted(p for topic, p in partitions if topic == events))
-
-    async def _remember(self, home: int, offset: int, text: str) -> Seen:
-        """Find out which forwards have reached a home before an offset."""
-        events, _ = self._topics
-        try:
-            return Seen.decode(events, text)
-        except ValueError:
-            seen = Seen(events)
-        if offset > 0:
-            # The broker keeps no text with an offset, or somebody else has set it.
-            _log.warning("forwards_read_again", partition=home, before_offset=offset)
-            async for records in self._forwards.history(home, offset):
-                seen.admit(records)
-        return seen
+        await self._homes.assign(partitions)
+        _log.info("assigned", partitions=sorted({number for _, number in partitions}))
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:
         """Finish what is in flight, then forget the people of these partitions."""
-        codes = {partition_code(self._topics.index(topic), p) for topic, p in partitions}
+        codes = self._homes.codes_of(partitions)
         numbers = sorted({p for _, p in partitions})
         try:
             await self.drain()
@@ -275,22 +266,10 @@ class Worker:
 
     async def _receive(self, deliveries: Sequence[Delivery]) -> _Received:
         """Compute a batch of deliveries, without the forwards that have been seen before."""
-        chunks: list[Chunk] = []
-        acknowledge: list[Callable[[], None]] = []
-        n_repeated = 0
-        for delivery in deliveries:
-            code, number = self._topics.index(delivery.topic), delivery.partition
-            records, offsets, text = delivery.records, None, ""
-            if code == FORWARDED:
-                seen = self._seen.setdefault(number, Seen(self._topics[EVENTS]))
-                records, offsets, n = seen.admit(records)
-                n_repeated += n
-                text = seen.encode()
-            chunks.append(Chunk(code, number, records, offsets))
-            acknowledge.append(partial(delivery.acknowledge, text))
-        work = await self._compute(chunks)
-        work.processed.outcomes["repeated"] = n_repeated
-        return _Received(work, acknowledge)
+        arrivals = [self._homes.receive(delivery) for delivery in deliveries]
+        work = await self._compute([arrival.chunk for arrival in arrivals])
+        work.processed.outcomes["repeated"] = sum(arrival.n_repeated for arrival in arrivals)
+        return _Received(work, [arrival.acknowledge for arrival in arrivals])
 
     async def _compute(self, chunks: Sequence[Chunk]) -> Work:
         async def load(pids: Sequence[str]) -> list[bytes | None]:

@@ -31,7 +31,7 @@ def redis_keys() -> dict[str, bytes]:
             "part of the key: a cluster hash tag, so that both keys of a profile live in one slot "
             "and change atomically. Readers accept fields they do not know."
         ),
-        "keys": [_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS, _MARK],
+        "keys": [_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS, _MARK, _TOPICS],
     }
     return {"redis-keys.json": to_json(document)}
 
@@ -95,7 +95,8 @@ def _state() -> dict[str, Any]:
                 "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize + 2,
                 "bytes": f"{_FENCE_ENTRY_BYTES} each",
                 "content": (
-                    "format 1: fence entries: topic (1 byte: 0 events, 1 forwarded), "
+                    "format 1: fence entries: topic (1 byte: 0 events, 1 forwarded, and 2 more "
+                    "for each time it was made anew), "
                     "partition (unsigned, 4 bytes), highest offset applied (8 bytes)"
                 ),
             },
@@ -159,6 +160,22 @@ _METRICS: Final[dict[str, Any]] = {
     "entries_max": 64,
     "description": "Figures of a worker, the same as on its /metrics page.",
     "fields": {"<figure>": {"encoding": "text", "bytes_max": 1_024}},
+}
+_TOPICS: Final[dict[str, Any]] = {
+    "key": "profiler:topics",
+    "pattern": "^profiler:topics$",
+    "type": "hash",
+    "readers": "workers alone",
+    "ttl": "none",
+    "entries_max": 64,
+    "description": "Which topics they are whose offsets stand in the fences of states.",
+    "fields": {
+        "<full name of the topic>": {
+            "encoding": "JSON",
+            "bytes_max": 256,
+            "description": "id: the broker's; incarnation: how often it was made anew",
+        }
+    },
 }
 _MARK: Final[dict[str, Any]] = {
     "key": "profiler:mark",

@@ -89,10 +89,10 @@ class ForwardsHandle:
         self._member = member
 
     async def send(self, forwards: Sequence[Forward]) -> None:
-        by_home: defaultdict[int, list[Record]] = defaultdict(list)
-        for home, record in forwards:
-            by_home[home].append(record)
-        await asyncio.gather(*(self._send(home, records) for home, records in by_home.items()))
+        by_home: defaultdict[int, list[Forward]] = defaultdict(list)
+        for forward in forwards:
+            by_home[forward.home].append(forward)
+        await asyncio.gather(*(self._send(home, some) for home, some in by_home.items()))
 
     async def history(self, home: int, end: int) -> AsyncIterator[Sequence[Record]]:
         log = self._member.world.logs[FORWARDED, home]
@@ -100,18 +100,19 @@ class ForwardsHandle:
             await pass_broker(self._member)
             yield log[start : min(start + 10, end)]
 
-    async def _send(self, home: int, records: list[Record]) -> None:
+    async def _send(self, home: int, forwards: list[Forward]) -> None:
         log = self._member.world.logs[FORWARDED, home]
-        while records:
+        while forwards:
             n = self._member.world.chance.randint(1, 5)
             await pass_broker(self._member)
-            for record in records[:n]:
-                headers = (*record.headers, origin_header(record))
+            for forward in forwards[:n]:
+                record = forward.record
+                headers = (*record.headers, origin_header(forward))
                 log.append(
                     RawRecord(FORWARDED, home, len(log), 1, record.key, record.value, headers)
                 )
             await pass_broker(self._member)
-            records = records[n:]
+            forwards = forwards[n:]
 
 
 async def pass_broker(member: Member) -> None:

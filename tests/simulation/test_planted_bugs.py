@@ -13,6 +13,7 @@ from profiler.dedupe import Fences
 from profiler.forwarding import Admitted, Seen
 from streams.acknowledgements import Acknowledgements
 from streams.committer import Committer
+from streams.homes import Homes
 from streams.inbox import Delivery
 from streams.store import MemoryStore
 from streams.worker import Worker
@@ -80,10 +81,10 @@ def take_forwards_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_which_forwards_were_seen(patch: pytest.MonkeyPatch) -> None:
-    async def remember(worker: Worker, *_: object) -> Seen:
-        return Seen(worker._topics[0])
+    async def remember(homes: Homes, *_: object) -> Seen:
+        return Seen(homes._topics.events)
 
-    patch.setattr(Worker, "_remember", remember)
+    patch.setattr(Homes, "_remember", remember)
 
 
 def take_what_is_stale(patch: pytest.MonkeyPatch) -> None:
