@@ -38,9 +38,9 @@ def main() -> int:
     except ProfilerError as fault:
         print(f"FAILED seed={options.seed}: {fault}; logs are in {directory}", flush=True)
         return 1
-    if result.passed:
+    if result.passed and not options.keep_logs:
         shutil.rmtree(directory)
-    else:
+    elif not result.passed:
         print(f"FAILED; logs are in {directory}")
     print(result.line(options.seed), flush=True)
     return 0 if result.passed else 1
@@ -53,6 +53,7 @@ def _options() -> Options:
     parser.add_argument("--brokers", type=int, choices=tuple(EVENTS_PER_S), default=1)
     parser.add_argument("--store", choices=STORES, help="by default the seed chooses")
     parser.add_argument("--events-per-s", type=float, help=f"by default {EVENTS_PER_S}, by brokers")
+    parser.add_argument("--keep-logs", action="store_true", help="also of a run that passes")
     given = parser.parse_args()
     return Options(
         seed=given.seed,
@@ -60,6 +61,7 @@ def _options() -> Options:
         n_brokers=given.brokers,
         store=cast(Kind, given.store or STORES[given.seed % len(STORES)]),
         events_per_s=given.events_per_s or EVENTS_PER_S[given.brokers],
+        keep_logs=given.keep_logs,
     )
 
 

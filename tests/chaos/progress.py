@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -12,6 +13,7 @@ from streams.settings import Settings
 
 SAMPLE_INTERVAL_S: Final = 0.2
 ANSWER_TIMEOUT_S: Final = 2.0
+STALL_TOLD_S: Final = 5.0
 
 
 class Progress:
@@ -29,7 +31,8 @@ class Progress:
         Longest time in which there was a lag, and no committed offset moved.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tell: Callable[[str], None]) -> None:
+        self._tell = tell
         self.lag = self.n_looks = 0
         self.longest_stall_s = 0.0
         topic = settings.topic("events")
@@ -71,8 +74,11 @@ class Progress:
                 continue
             self.n_looks += 1
             # Looked at after a blackout, it may have moved long ago: so this is an upper bound.
-            self.longest_stall_s = max(self.longest_stall_s, time.monotonic() - moved_s)
+            stall_s = time.monotonic() - moved_s
+            self.longest_stall_s = max(self.longest_stall_s, stall_s)
             if now != committed or self.lag == 0:
+                if stall_s > STALL_TOLD_S:
+                    self._tell(f"  no offset was committed for {stall_s:.1f} s")
                 moved_s, committed = time.monotonic(), now
 
     def _look(self) -> tuple[list[int], int]:

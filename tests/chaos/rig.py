@@ -41,6 +41,8 @@ class Options(Struct, frozen=True, kw_only=True):
         Which store.
     events_per_s
         At which the producer sends.
+    keep_logs
+        Keep them although nothing went wrong.
     """
 
     seed: int
@@ -48,6 +50,7 @@ class Options(Struct, frozen=True, kw_only=True):
     n_brokers: int
     store: Kind
     events_per_s: float
+    keep_logs: bool = False
 
 
 class Worker(WorkerProcess):

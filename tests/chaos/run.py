@@ -72,7 +72,7 @@ def run(options: Options, directory: Path, tell: Tell) -> Result:
     """
     faults = schedule(options.seed, options.duration_s, options.n_brokers)
     with Rig(options, directory, tell) as rig:
-        progress = Progress(rig.settings)
+        progress = Progress(rig.settings, tell)
         progress.start()
         try:
             rig.load.start(rig.settings)
