@@ -105,21 +105,19 @@ class Seen:
 
     @classmethod
     def decode(cls, topic: str, text: str) -> Seen:
-        """Read what `encode` wrote; anything else is as if nothing had been seen.
+        """Read what `encode` wrote.
 
         Raises
         ------
         ValueError
-            If the text is neither empty nor ours.
+            If it did not write this.
         """
-        if not text:
-            return cls(topic)
         try:
             packed = base64.b64decode(text[1:] + "=" * (-(len(text) - 1) % 4), validate=True)
         except binascii.Error as fault:
             raise ValueError(f"no vector of origins: {text!r}") from fault
         numbers = _numbers(packed)
-        if text[0] != _VERSION or len(numbers) % 2:
+        if text[:1] != _VERSION or len(numbers) % 2:
             raise ValueError(f"no vector of origins: {text!r}")
         highest: dict[int, int] = {}
         partition = 0

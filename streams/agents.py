@@ -31,10 +31,10 @@ class Worker(Protocol):
     async def submit(self, delivery: Delivery) -> None:
         """Take a batch; waits while the queue is full, returns before the batch is durable."""
 
-    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
+    async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         """Expect batches of these (topic, partition), all that the worker has from now on.
 
-        Each comes with the text that was committed beside its offset.
+        Each comes with its committed offset, -1 where there is none, and the text beside it.
         """
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:

@@ -71,8 +71,8 @@ def create_app(
         What ``/healthz`` and ``/readyz`` show; by default what the worker's `ping` tells.
     """
 
-    async def assigned(texts: Mapping[TP, str]) -> None:
-        await worker.assigned({(tp.topic, tp.partition): text for tp, text in texts.items()})
+    async def assigned(committed: Mapping[TP, tuple[int, str]]) -> None:
+        await worker.assigned({(tp.topic, tp.partition): at for tp, at in committed.items()})
 
     app = BatchApp(
         settings.group,

@@ -30,7 +30,7 @@ from faust.types import TP, AppT, EventT, Message, TopicT
 from faust.types.tuples import ConsumerMessage
 from mode import Service
 
-from streams.consumer_thread import ConsumerThread
+from streams.consumer_thread import Committed, ConsumerThread
 from streams.progress import Progress
 
 ROOM_INTERVAL_S: Final = 0.01
@@ -68,8 +68,8 @@ class BatchApp(faust.App):
         How long leaving partitions may wait for batches that are being worked on. What is not
         acknowledged by then is delivered again, to whoever has the partition next.
     assigned
-        Awaited with all partitions of a new assignment, each with the text beside its committed
-        offset, before any of their records is delivered.
+        Awaited with all partitions of a new assignment, each with its committed offset and the
+        text beside it, before any of their records is delivered.
     revoked
         Awaited with the partitions that are about to go: finish what is in flight of them and
         acknowledge it. Nothing more of them is delivered.
@@ -83,7 +83,7 @@ class BatchApp(faust.App):
         *,
         fetch_max_wait_ms: int,
         drain_timeout_s: float,
-        assigned: Callable[[Mapping[TP, str]], Awaitable[None]],
+        assigned: Callable[[Committed], Awaitable[None]],
         revoked: Callable[[Partitions], Awaitable[None]],
         **options: Any,
     ) -> None:
@@ -268,7 +268,7 @@ class _BatchConsumer(AIOKafkaConsumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek, and tell the app from where it will be delivered."""
         found = await self._thread.seek_and_tell()
-        await self.app.assigned({tp: text for tp, (_, text) in found.items()})
+        await self.app.assigned(found)
         return {tp: offset for tp, (offset, _) in found.items() if offset >= 0}
 
     def is_outstanding(self, message: Message) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
+from redis.exceptions import MovedError
 
 from streams.reader import Command, Profile, ProfileReader, Steps
 from streams.redis_errors import checked_url, our_errors
@@ -34,7 +35,8 @@ class ProfileClient:
     Parameters
     ----------
     url
-        ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password where needed.
+        ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password where needed; of a
+        cluster that of any server.
     pseudonym_key
         The workers' key: without it nobody can tell whose profile is whose.
     timeout_s
@@ -51,9 +53,8 @@ class ProfileClient:
     ) -> None:
         self._reader = ProfileReader(pseudonym_key)
         retry = redis.retry.Retry(NoBackoff(), RETRIES)
-        self._redis: Any = redis.Redis.from_url(
-            checked_url(url), retry=retry, **_options(timeout_s)
-        )
+        self._address = {"url": checked_url(url), "retry": retry, **_options(timeout_s)}
+        self._redis: Any = redis.Redis.from_url(**self._address)
 
     def get(
         self,
@@ -99,12 +100,20 @@ class ProfileClient:
         commands = next(steps)
         while True:
             with our_errors():
-                replies = _queued(self._redis, commands).execute()
+                replies = self._replies(commands)
             try:
                 commands = steps.send(replies)
             except StopIteration as done:
                 result: _Result = done.value
                 return result
+
+    def _replies(self, commands: Sequence[Command]) -> Any:
+        try:
+            return _queued(self._redis, commands).execute()
+        except MovedError:  # the server is one of a cluster, which shows only now
+            self._redis.close()
+            self._redis = redis.RedisCluster.from_url(**self._address)
+            return _queued(self._redis, commands).execute()
 
 
 class AsyncProfileClient:
@@ -115,9 +124,8 @@ class AsyncProfileClient:
     ) -> None:
         self._reader = ProfileReader(pseudonym_key)
         retry = redis.asyncio.retry.Retry(NoBackoff(), RETRIES)
-        self._redis: Any = redis.asyncio.Redis.from_url(
-            checked_url(url), retry=retry, **_options(timeout_s)
-        )
+        self._address = {"url": checked_url(url), "retry": retry, **_options(timeout_s)}
+        self._redis: Any = redis.asyncio.Redis.from_url(**self._address)
 
     async def get(
         self,
@@ -151,12 +159,20 @@ class AsyncProfileClient:
         commands = next(steps)
         while True:
             with our_errors():
-                replies = await _queued(self._redis, commands).execute()
+                replies = await self._replies(commands)
             try:
                 commands = steps.send(replies)
             except StopIteration as done:
                 result: _Result = done.value
                 return result
+
+    async def _replies(self, commands: Sequence[Command]) -> Any:
+        try:
+            return await _queued(self._redis, commands).execute()
+        except MovedError:  # the server is one of a cluster, which shows only now
+            await self._redis.aclose()
+            self._redis = redis.asyncio.RedisCluster.from_url(**self._address)
+            return await _queued(self._redis, commands).execute()
 
 
 def _options(timeout_s: float) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
-from profiler.batch import Chunk, Forward
+from profiler.batch import Chunk, Forward, Record
 from profiler.errors import StoreRestarted
 from streams.deadletter import DeadLetter
 from streams.log import get_logger
@@ -36,6 +36,9 @@ class Forwards(Protocol):
         After a failure the next call begins with what failed: nothing of an origin partition may
         reach a home before something older of it.
         """
+
+    def history(self, home: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Give what a home partition holds before an offset: all of it, or its last million."""
 
 
 class Committer:

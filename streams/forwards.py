@@ -6,16 +6,23 @@ fails, no record reaches a home before an older one of the same origin partition
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
 from profiler.batch import Forward, Record
+from profiler.errors import BrokerUnavailable
 from profiler.forwarding import origin_header
-from streams.sender import Sender
+from streams.sender import SEND_TIMEOUT_S, Sender
 from streams.tasks import together
 from streams.topics import FORWARD_BYTES_MAX
 
+HISTORY_RECORDS_MAX: Final = 1_000_000
+FETCH_MAX_WAIT_MS: Final = 20
 BATCH_BYTES: Final = 900_000
 """Below the limit of a topic that was made without ours (1 MiB)."""
 
@@ -32,6 +39,7 @@ class KafkaForwards:
     """
 
     def __init__(self, brokers: str, topic: str) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._sender = Sender(brokers, batch_bytes=BATCH_BYTES, request_bytes_max=FORWARD_BYTES_MAX)
 
@@ -50,6 +58,35 @@ class KafkaForwards:
             await together(
                 *(self._send_home(producer, home, records) for home, records in by_home.items())
             )
+
+    async def history(self, home: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """See `streams.committer.Forwards`.
+
+        Raises
+        ------
+        BrokerUnavailable
+            It stopped answering.
+        """
+        place = TopicPartition(self._topic, home)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._brokers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        )
+        try:
+            await consumer.start()
+            consumer.assign([place])
+            first = (await consumer.beginning_offsets([place]))[place]
+            consumer.seek(place, max(first, end - HISTORY_RECORDS_MAX))
+            while await consumer.position(place) < end:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    found = await consumer.getmany(place, timeout_ms=1_000)
+                yield [record for record in found.get(place, ()) if record.offset < end]
+        except (KafkaError, OSError, TimeoutError) as fault:
+            raise BrokerUnavailable(f"forwards could not be read: {fault!r}") from fault
+        finally:
+            await consumer.stop()
 
     async def close(self) -> None:
         """Close the connection; a later `send` opens it again."""

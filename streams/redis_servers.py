@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 import redis
 
+from profiler.errors import ConfigurationError
 from streams.redis_cluster import Cluster
 from streams.redis_commands import Request, packed_reads, packed_writes
 from streams.redis_durability import Marks
+from streams.redis_errors import SETTING
 from streams.redis_exchange import connections, leased, pipelined
 from streams.redis_incarnations import Incarnations
 from streams.store import MARK_KEY, Erasure, ProfileWrite
@@ -123,6 +125,8 @@ def open_servers(url: str, *, timeout_s: float, tail: bytes, closing: threading.
     with leased(pool, incarnations):
         pass
     if incarnations.clustered:
+        if "path" in pool.connection_kwargs:
+            raise ConfigurationError(SETTING, "the address of a cluster is redis:// or rediss://")
         incarnations = Incarnations()
         marks = Marks(incarnations, timeout_s=timeout_s, closing=closing)
         return Cluster(url, pool, incarnations, marks, tail)

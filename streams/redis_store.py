@@ -47,7 +47,8 @@ class RedisStore:
     Parameters
     ----------
     url
-        ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password where needed.
+        ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password where needed; of a
+        cluster that of any server.
     spec_hash
         Spec under which this worker's vectors are laid out.
     state_ttl_s

@@ -131,6 +131,7 @@ class Worker:
             raise ConfigurationError("PROFILER_ARENA_ROWS", problem)
         self._spec = spec
         self._store = store
+        self._forwards = forwards
         self._metrics = metrics
         self._limits = limits
         self._topics = topics
@@ -163,15 +164,29 @@ class Worker:
         await self._written.wait()
         await self._acknowledgements.wait_until_none_left()
 
-    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
-        """Expect deliveries of these partitions, from where they were committed with this text."""
+    async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
+        """Expect deliveries of these partitions, from this committed offset with this text on."""
         events, forwarded = self._topics
-        self._seen = {
-            number: Seen.decode(events, text)
-            for (topic, number), text in partitions.items()
-            if topic == forwarded
-        }
+        self._seen = {}
+        for (topic, number), (offset, text) in partitions.items():
+            if topic == forwarded:
+                remember = partial(self._remember, number, offset, text)
+                self._seen[number] = await self._patience.until_done(remember)
         _log.info("assigned", partitions=sorted(p for topic, p in partitions if topic == events))
+
+    async def _remember(self, home: int, offset: int, text: str) -> Seen:
+        """Find out which forwards have reached a home before an offset."""
+        events, _ = self._topics
+        try:
+            return Seen.decode(events, text)
+        except ValueError:
+            seen = Seen(events)
+        if offset > 0:
+            # The broker keeps no text with an offset, or somebody else has set it.
+            _log.warning("forwards_read_again", partition=home, before_offset=offset)
+            async for records in self._forwards.history(home, offset):
+                seen.admit(records)
+        return seen
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:
         """Finish what is in flight, then forget the people of these partitions."""

@@ -40,6 +40,11 @@ class Progress:
                 "bootstrap.servers": settings.brokers,
                 "group.id": settings.group,
                 "enable.auto.commit": False,
+                # What it believes of a broker that went away must not blind it for long.
+                "coordinator.query.interval.ms": 1_000,
+                "topic.metadata.refresh.interval.ms": 1_000,
+                "reconnect.backoff.max.ms": 500,
+                "socket.timeout.ms": 3_000,
                 "log_level": 0,
             }
         )

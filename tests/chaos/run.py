@@ -76,6 +76,7 @@ def run(options: Options, directory: Path, tell: Tell) -> Result:
         progress.start()
         try:
             rig.load.start(rig.settings)
+            tell(f"events flow, for {options.duration_s:.0f} s")
             _play(rig, faults, options.duration_s, progress, tell)
             rig.wait_until_well()
             tell("all is well again; the producer ends")

@@ -75,7 +75,7 @@ class Worker:
         self.n_records += len(delivery.records)
         delivery.acknowledge("")
 
-    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
+    async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         pass
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:

@@ -50,7 +50,7 @@ class RecordingWorker:
         if self.acknowledges:
             delivery.acknowledge("")
 
-    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
+    async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         self.partitions = set(partitions)
 
     async def revoked(self, partitions: Collection[tuple[str, int]]) -> None:

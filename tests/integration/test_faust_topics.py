@@ -53,7 +53,7 @@ class SlowWorker(RecordingWorker):
                 await asyncio.sleep(SLOW_S)
         await super().submit(delivery)
 
-    async def assigned(self, partitions: Mapping[tuple[str, int], str]) -> None:
+    async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         self.n_assignments += 1
         await super().assigned(partitions)
 

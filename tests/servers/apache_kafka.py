@@ -45,6 +45,7 @@ POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 
 # ApiVersions, version 0, correlation id 1, no client id: what every Kafka client says first.
+METADATA: Final = 3
 HELLO: Final = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
@@ -202,13 +203,20 @@ class ApacheKafka:
 
 
 class _Answers:
-    """Whether a broker answers on a port."""
+    """Whether a broker answers on a port, and says that it serves metadata.
+
+    Clients of kafka-python take the first answer for all brokers of a cluster: one that has not all
+    in it yet would spoil them.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
 
     def __call__(self) -> bool:
-        return len(exchange(self._port, HELLO)) >= 8
+        # After size, correlation id, error and count: key, least and greatest version of each.
+        answer = exchange(self._port, HELLO)[14:]
+        whole = answer[: len(answer) // 6 * 6]
+        return any(key == METADATA for key, _, _ in struct.iter_unpack(">hhh", whole))
 
 
 def jars(version: str) -> Path:

@@ -32,9 +32,10 @@ ACTIVITY: Final = (*(1,) * AT_HOME, 14, *(1,) * (ASTRAY + EVERYWHERE - 1))
 
 RUN_TIMEOUT_S: Final = 600.0
 STEPS_MAX: Final = 400
+PAUSE_S: Final = 0.1
 TYPES: Final = ("click", "browse", "cart", "purchase")
 KINDS: Final = (
-    *("crash", "freeze", "freeze", "thaw", "thaw", "start", "rebalance", "store loses"),
+    *("crash", "pause", "freeze", "thaw", "start", "rebalance", "store loses"),
     *("store fails", "store answers", "broker fails", "broker answers"),
 )
 
@@ -42,7 +43,8 @@ KINDS: Final = (
 class Fault(Struct, frozen=True):
     """Something that happens `after_s` seconds of simulated time after the fault before.
 
-    A worker that crashes does so after so many steps, each from one `await` to the next.
+    A worker that crashes does so after so many steps, each from one `await` to the next; one that
+    pauses stands still for as long in proportion.
     """
 
     after_s: float
@@ -146,9 +148,13 @@ async def _strike(world: World, fault: Fault) -> None:
             await world.rebalance()
         case "crash" if chosen:
             chosen.dies_in = fault.steps
-        case "freeze" if chosen:
+        case "freeze" | "pause" if chosen:
             chosen.freeze()
             await world.rebalance()
+            if fault.kind == "pause":
+                await asyncio.sleep(fault.steps / STEPS_MAX * PAUSE_S)
+                await chosen.thaw()
+                await world.rebalance()
         case "thaw" if chosen:
             await chosen.thaw()
             await world.rebalance()

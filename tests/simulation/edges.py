@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from profiler.batch import Forward, RawRecord, Record
@@ -93,6 +93,12 @@ class ForwardsHandle:
         for home, record in forwards:
             by_home[home].append(record)
         await asyncio.gather(*(self._send(home, records) for home, records in by_home.items()))
+
+    async def history(self, home: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        log = self._member.world.logs[FORWARDED, home]
+        for start in range(0, end, 10):
+            await pass_broker(self._member)
+            yield log[start : min(start + 10, end)]
 
     async def _send(self, home: int, records: list[Record]) -> None:
         log = self._member.world.logs[FORWARDED, home]

@@ -26,7 +26,7 @@ LIMITS: Final = Limits(
     batch_events_max=40, queue_events_max=120, arena_rows=120, durable_after_s=1.5 * SYNC_S
 )
 FETCH_S: Final = 0.03
-COMMIT_S: Final = 0.1
+COMMIT_S: Final = 0.4
 DRAIN_TIMEOUT_S: Final = 0.5
 
 
@@ -115,7 +115,7 @@ class Member:
 
     async def take_over(self, places: Mapping[Place, tuple[int, str]]) -> None:
         """Be given partitions, all that it has from now on, to be read from these offsets."""
-        await self.worker.assigned({place: text for place, (_, text) in places.items()})
+        await self.worker.assigned(places)
         self._delivered = {place: deque() for place in places}
         self._flows = True
         self._feeders += [self._start(self._feed(p, offset)) for p, (offset, _) in places.items()]
@@ -173,7 +173,7 @@ class Member:
         if world.chance.random() < world.broker_fails:
             return
         while delivered and (text := delivered[0].text) is not None:
-            world.committed[place] = (delivered.popleft().end, text)
+            world.committed[place] = (delivered.popleft().end, text * world.keeps_texts)
 
     def _goes_on(self) -> bool:
         if self.dies_in is not None and not self.is_dead:

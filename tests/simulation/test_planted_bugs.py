@@ -80,7 +80,10 @@ def take_forwards_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_which_forwards_were_seen(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Seen, "decode", lambda topic, text: Seen(topic))
+    async def remember(worker: Worker, *_: object) -> Seen:
+        return Seen(worker._topics[0])
+
+    patch.setattr(Worker, "_remember", remember)
 
 
 def take_what_is_stale(patch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,8 @@ class World:
         All dead letters that were sent.
     store_fails, broker_fails
         Share of exchanges that fail.
+    keeps_texts
+        Whether the broker keeps the text beside an offset; not all do.
     incarnation
         How often the store has restarted.
     n_syncs
@@ -66,6 +68,7 @@ class World:
         self.chance = chance
         self.store = MemoryStore(spec_hash=DEFAULT_SPEC.hash)
         self.syncs: Syncs = chance.choices(("told", "untold", "never"), (6, 3, 1))[0]
+        self.keeps_texts = chance.random() < 0.8
         self.n_syncs = 0
         self.incarnation = 0
         self.committed: dict[Place, tuple[int, str]] = dict.fromkeys(self.logs, (0, ""))

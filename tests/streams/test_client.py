@@ -23,6 +23,7 @@ from streams.embedded import EmbeddedStore
 from streams.reader import Layout
 from streams.redis_store import RedisStore
 from streams.store import ProfileWrite, profile_key, spec_key
+from tests.servers.valkey_cluster import ValkeyCluster
 
 KEY = "k" * 32
 PIDS = Pseudonymiser(KEY.encode())
@@ -65,21 +66,25 @@ def server() -> Iterator[EmbeddedStore]:
 
 @pytest.fixture
 def url(server: EmbeddedStore) -> str:
-    """Address of a store in which a worker has written alice and a device."""
     with redis.Redis.from_url(server.url) as admin:
         admin.flushall()
+    return filled(server.url)
+
+
+def filled(url: str) -> str:
+    """Have a worker write alice and a device into the store at that address."""
     pids = [PIDS.pid("user", "alice"), PIDS.pid("device", "d1")]
     layout = msgspec.json.encode(DEFAULT_SPEC.layout())
 
     async def work() -> None:
-        store = RedisStore(server.url, spec_hash=DEFAULT_SPEC.hash, state_ttl_s=1_000, timeout_s=5)
+        store = RedisStore(url, spec_hash=DEFAULT_SPEC.hash, state_ttl_s=1_000, timeout_s=5)
         await store.put_spec(DEFAULT_SPEC.hash, layout)
         await store.put_names({"category": {TEA: "Tee & Öl"}, "item": {MUG: "mug"}})
         await store.commit([write(pid) for pid in pids])
         await store.close()
 
     asyncio.run(work())
-    return server.url
+    return url
 
 
 def write(pid: str) -> ProfileWrite:
@@ -251,6 +256,18 @@ def test_what_no_worker_writes_is_refused(url: str, broken: dict[str, Any]) -> N
 
     with pytest.raises(CorruptState, match="profile:"):
         get_many(url, ["alice"])
+
+
+@both_clients
+def test_readers_find_everyone_in_a_cluster(read: GetMany) -> None:
+    with ValkeyCluster() as cluster:
+        alice, nobody, device = read(filled(cluster.url), ["alice", "nobody", "device:d1"])
+
+    assert alice is not None
+    assert device is not None
+    assert nobody is None
+    assert device.pid == PIDS.pid("device", "d1")
+    assert alice.top("category") == [("Tee & Öl", 4.0), (f"{UNNAMED:016x}", 0.5)]
 
 
 @both_clients

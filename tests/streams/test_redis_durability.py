@@ -187,6 +187,27 @@ def test_what_was_committed_is_durable_when_the_file_is_synced(
     play(server.url, scenario, timeout_s=0.4)
 
 
+def test_closing_the_store_ends_the_wait(server: EmbeddedStore, client: Any) -> None:
+    client.config_set("appendfsync", "always")
+    client.config_set("no-appendfsync-on-rewrite", "yes")
+
+    async def scenario(store: RedisStore) -> None:
+        await store.commit([write("a")])
+        client.config_set("rdb-key-save-delay", 60_000_000)
+        client.bgrewriteaof()
+        await until(lambda: is_rewriting(client))
+        await store.commit([write("a", 2)])
+        durable = asyncio.ensure_future(store.until_durable())
+        await until(lambda: client.info("clients")["blocked_clients"] == 1)
+
+        await store.close()
+
+        with pytest.raises(StoreUnavailable):
+            await durable
+
+    play(server.url, scenario, timeout_s=0.4)
+
+
 def is_rewriting(client: Any) -> bool:
     return bool(client.info("persistence")["aof_rewrite_in_progress"])
 

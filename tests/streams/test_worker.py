@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import pytest
 
-from profiler.batch import Forward, Preparer, RawRecord, Screen
+from profiler.batch import Forward, Preparer, RawRecord, Record, Screen
 from profiler.errors import ConfigurationError, StoreUnavailable, UnknownSpec
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
@@ -43,6 +43,9 @@ class Sent:
 
     async def send(self, forwards: Sequence[Forward]) -> None:
         self.kept += forwards
+
+    async def history(self, home: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        yield []
 
 
 class FaultyStore(MemoryStore):
