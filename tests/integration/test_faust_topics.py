@@ -134,7 +134,7 @@ def test_a_slow_batch_costs_the_worker_its_partitions(
     assert sum(committed(small, "events").values()) == 1_000
 
 
-def test_a_slow_agent_gets_five_batches_a_second_53_563(topics: Settings, tmp_path: Path) -> None:
+def test_a_slow_agent_gets_five_batches_a_second_53(topics: Settings, tmp_path: Path) -> None:
     small = msgspec.structs.replace(topics, batch_events_max=10, queue_events_max=40)
     journal: list[Place] = []
 
@@ -189,7 +189,7 @@ def test_start_up_hangs_on_a_truncated_topic_597_651(
     assert committed(topics, "events") == {0: 120}
 
 
-def test_start_up_hangs_on_a_compacted_topic_176_218(
+def test_start_up_hangs_on_a_compacted_topic_176_651(
     topics: Settings, tmp_path: Path, admin: KafkaAdminClient
 ) -> None:
     name = topics.topic("events")
