@@ -1,7 +1,8 @@
 """Structured logs: one JSON object per line, or lines for people; one line per batch at info.
 
 Never a raw identity nor a payload: `_hide` masks the keys under which they would come. The standard
-library's logs (Faust, aiokafka, kafka-python) take the same way from level warning on.
+library's logs (Faust, aiokafka, kafka-python) take the same way from level warning on, each message
+once in `REPEAT_S`: of a broker that is away aiokafka alone would write sixty lines a second.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 HIDDEN_KEYS: Final = frozenset(
     ("user_id", "device_id", "anonymous_id", "subject", "payload", "value", "key", "pseudonym_key")
 )
+REPEAT_S: Final = 10.0
+MESSAGES_MAX: Final = 1_000
 _STANDARD_LEVELS: Final = logging.getLevelNamesMapping()
 
 
@@ -80,9 +83,31 @@ def _route_standard_library(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
+    handler.addFilter(_Seldom())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+
+
+class _Seldom(logging.Filter):
+    """Holds back what a logger says again and again; what comes after tells how many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        what = record.name, str(record.msg)
+        said_s, n_held = self._last.get(what, (-REPEAT_S, 0))
+        if record.created - said_s < REPEAT_S:
+            self._last[what] = said_s, n_held + 1
+            return False
+        if len(self._last) >= MESSAGES_MAX:
+            self._last.clear()
+        self._last[what] = record.created, 0
+        if n_held:
+            record.msg = f"{record.msg} ({n_held} more like it before)"
+        return True
 
 
 def _hide(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

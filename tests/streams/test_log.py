@@ -97,3 +97,22 @@ def test_lines_for_people_are_not_json() -> None:
 
     assert "n_events=3" in stream.getvalue()
     assert "\x1b[" not in stream.getvalue()
+
+
+def test_what_a_library_repeats_is_written_once_in_a_while_and_counted() -> None:
+    stream = io.StringIO()
+    configure_logs("info", "json", stream)
+    (handler,) = logging.getLogger().handlers
+
+    for number in range(1_000):
+        line = {"name": "aiokafka", "levelno": logging.ERROR, "levelname": "ERROR"}
+        said = line | {"msg": "no node %d", "args": (number,), "created": number / 100}
+        handler.handle(logging.makeLogRecord(said))
+    handler.handle(logging.makeLogRecord(said | {"msg": "another", "args": ()}))
+    handler.handle(logging.makeLogRecord(said | {"created": 11.0}))
+
+    assert [line["message"] for line in lines(stream)] == [
+        "no node 0",
+        "another",
+        "no node 999 (999 more like it before)",
+    ]
