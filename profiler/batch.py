@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
-from profiler.dedupe import is_forwarded, partition_code, partition_number
+from profiler.dedupe import incarnation_of, is_forwarded, partition_number
 from profiler.events import (
     TYPE_CODES,
     AnyEvent,
@@ -26,68 +26,12 @@ from profiler.events import (
 )
 from profiler.partitioning import partitions_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
+from profiler.records import Chunk, Forward, Record
 from profiler.tokens import ContentKey, Contents, hash_text
 
 SEARCH: Final = TYPE_CODES[Search]
 PART_RECORDS: Final = 2_048
 """Records that are decoded and read off at a time: their objects stay in the processor's cache."""
-
-
-class Record(Protocol):
-    """A record as it comes from Kafka; aiokafka's and kafka-python's fit."""
-
-    @property
-    def topic(self) -> str: ...  # noqa: D102  # Kafka's own words
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-    @property
-    def timestamp(self) -> int | None: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
-
-
-class RawRecord(NamedTuple):
-    """A record that did not come from Kafka: for tests, files and simulations."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
-class Chunk(Struct, frozen=True):
-    """Consecutive records of one partition.
-
-    Parameters
-    ----------
-    topic_code
-        See `profiler.dedupe.topic_code`: part of the fence.
-    partition
-        Their partition.
-    records
-        In offset order.
-    offsets
-        Offsets at which the fence has them; by default their own. Forwarded records stand here as
-        they first arrived, so that theirs are others.
-    """
-
-    topic_code: int
-    partition: int
-    records: Sequence[Record]
-    offsets: Sequence[int] | None = None
-
-    def fence_offsets(self) -> Sequence[int]:
-        """Offsets at which the fence has the records."""
-        return [r.offset for r in self.records] if self.offsets is None else self.offsets
 
 
 class Screen(Struct, frozen=True):
@@ -106,24 +50,6 @@ class Screen(Struct, frozen=True):
     clock_skew_max_ms: int = HOUR_MS
     event_age_max_ms: int = 3_650 * DAY_MS
     historical_sources: frozenset[str] = frozenset()
-
-
-class Forward(NamedTuple):
-    """A record that belongs in another partition.
-
-    Parameters
-    ----------
-    home
-        Partition where it belongs.
-    origin
-        Code of the partition where it arrived.
-    record
-        As it arrived.
-    """
-
-    home: int
-    origin: int
-    record: Record
 
 
 @dataclass(slots=True)
@@ -224,12 +150,13 @@ class Preparer:
         self.contents.make_room(len(records))
         place: dict[Subject, int] = {}
         rejected: list[Rejected] = []
+        lives = _lives(chunks)
         parts = [
-            self._part(records[start : start + PART_RECORDS], start, place, rejected)
+            self._part(records[start : start + PART_RECORDS], start, place, rejected, lives)
             for start in range(0, len(records) or 1, PART_RECORDS)
         ]
         columns = _Columns(*map(np.concatenate, zip(*parts, strict=True)))
-        codes = [partition_code(chunk.topic_code, chunk.partition) for chunk in chunks]
+        codes = [chunk.code for chunk in chunks]
         partition = np.repeat(np.array(codes, dtype=np.int64), [len(c.records) for c in chunks])
         if any(chunk.offsets is not None for chunk in chunks):
             offsets = np.concatenate(
@@ -282,6 +209,7 @@ class Preparer:
         start: int,
         place: dict[Subject, int],
         rejected: list[Rejected],
+        lives: Sequence[int] | None,
     ) -> _Columns:
         """Columns of the records from `start` on; adds to `place` and to `rejected`."""
         decoded, refused = decode_batch([record.value for record in records])
@@ -307,7 +235,9 @@ class Preparer:
             ts=ts[kept],
             stamped_ms=stamped[kept],
             offset=np.array([record.offset for record in records], dtype=np.int64),
-            id_hash=_id_hashes(events, records),
+            id_hash=_id_hashes(
+                events, records, lives and [lives[i] for i in (start + kept).tolist()]
+            ),
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
             content=self.contents.indices(_content_keys(events, type_code)),
@@ -349,9 +279,25 @@ def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> li
     return keys
 
 
-def _id_hashes(events: Sequence[AnyEvent], records: Sequence[Record]) -> Hashes:
+def _lives(chunks: Sequence[Chunk]) -> list[int] | None:
+    """How often the topic of each record's origin was made anew; None if none ever was."""
+    if not any(incarnation_of(c.code) or c.origins for c in chunks):
+        return None
+    lives = [incarnation_of(code) for chunk in chunks for code in chunk.origin_codes()]
+    return lives if any(lives) else None
+
+
+def _id_hashes(
+    events: Sequence[AnyEvent], records: Sequence[Record], lives: Sequence[int] | None
+) -> Hashes:
     ids = [
         f"{r.topic}:{r.partition}:{r.offset}" if e.event_id is None else e.event_id
         for e, r in zip(events, records, strict=True)
     ]
+    if lives is not None:
+        # An origin names an event only within one life of its topic.
+        ids = [
+            f"{i}#{life}" if life and e.event_id is None else i
+            for i, e, life in zip(ids, events, lives, strict=True)
+        ]
     return np.array([hash_text(i) for i in ids], dtype=np.uint64)

@@ -93,6 +93,11 @@ def partition_code(topic: int, partition: int) -> int:
     return topic << PARTITION_BITS | partition
 
 
+def incarnation_of(code: int) -> int:
+    """How often the topic of a partition was made anew."""
+    return code >> PARTITION_BITS + 1
+
+
 def is_forwarded(code: _Code) -> _Code:
     """Nonzero where a partition is one of forwarded events."""
     return code >> PARTITION_BITS & FORWARDED

@@ -14,8 +14,8 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from profiler.batch import Forward, RawRecord, Record
 from profiler.dedupe import partition_number
+from profiler.records import Forward, RawRecord, Record
 
 ORIGIN_HEADER: Final = "profiler.origin"
 METADATA_BYTES_MAX: Final = 4_096
@@ -34,12 +34,15 @@ class Admitted(NamedTuple):
         As they first arrived: topic, partition, offset and timestamp are those of the origin.
     offsets
         Their offsets in the home partition.
+    origins
+        Codes of the partitions where they first arrived.
     n_repeated
         Records that had been seen before.
     """
 
     records: list[Record]
     offsets: list[int]
+    origins: list[int]
     n_repeated: int
 
 
@@ -71,7 +74,7 @@ class Seen:
 
         A record without an origin, which nobody here has sent, is its own origin.
         """
-        admitted = Admitted([], [], 0)
+        admitted = Admitted([], [], [], 0)
         n_repeated = 0
         highest = self.highest
         for record in records:
@@ -79,6 +82,7 @@ class Seen:
             if origin is None:
                 admitted.records.append(record)
                 admitted.offsets.append(record.offset)
+                admitted.origins.append(record.partition)
                 continue
             code, offset, timestamp = origin
             if offset <= highest.get(code, -1):
@@ -93,6 +97,7 @@ class Seen:
                 )
             )
             admitted.offsets.append(record.offset)
+            admitted.origins.append(code)
         return admitted._replace(n_repeated=n_repeated)
 
     def encode(self) -> str:

@@ -16,13 +16,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.batch import Prepared, Preparer, RawRecord, Record
+from profiler.batch import Prepared, Preparer
 from profiler.columns import EventColumns, Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
+from profiler.records import RawRecord, Record
 from profiler.spec import Spec
 from profiler.state import Stored
 

@@ -13,7 +13,7 @@ import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from faust.types import TP
 from faust.web import Request, Response, View
 
 from profiler.errors import BrokerUnavailable, UsageError
+from streams.adoption import check_offsets
 from streams.agents import Worker, deliver_to
 from streams.batching import BatchApp
 from streams.health import Health
@@ -28,7 +29,7 @@ from streams.log import get_logger
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.store import Durability
-from streams.topics import missing_topics
+from streams.topics import topic_ids
 from streams.watchdog import EXIT_STALLED, Watchdog
 
 DRAIN_TIMEOUT_S: Final = 5.0
@@ -40,7 +41,11 @@ METADATA_MAX_AGE_S: Final = 30.0
 """So long new partitions of a topic may go unnoticed."""
 RETRY_INTERVAL_S: Final = 1.0
 LAG_INTERVAL_S: Final = 1.0
+TOPICS_INTERVAL_S: Final = 30.0
 TOPICS_READ: Final = ("events", "forwarded")
+
+Recognise = Callable[[Mapping[str, str]], Awaitable[None]]
+"""Takes topics' ids by full name, and raises `TopicReplaced` if one is not the right one."""
 
 _log = get_logger(component="app")
 
@@ -183,6 +188,7 @@ async def run(
     metrics: Metrics,
     topics: Sequence[str] = TOPICS_READ,
     durability: Callable[[], Awaitable[Durability]] | None = None,
+    recognise: Recognise | None = None,
 ) -> int:
     """Run a worker process until a signal, a fault or a stall.
 
@@ -198,7 +204,10 @@ async def run(
     ------
     UsageError
         A topic does not exist.
+    TopicReplaced
+        It is not the one whose offsets the profiles know.
     """
+    recognise = recognise or _recognise_all
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     health = Health(worker.ping, durability) if durability else Health(worker.ping)
@@ -210,14 +219,27 @@ async def run(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_in_time)
-    if not await _until_broker_answers(settings, topics, stop):
+    if not await _unless(stop, _prepare(settings, topics, recognise)):
         return 0
     watchdog = Watchdog(settings, [settings.topic(name) for name in topics], health, metrics)
     with tempfile.TemporaryDirectory(prefix="profiler-worker-") as directory:
         app = create_app(settings, worker, metrics, Path(directory), topics, health)
+        _keep_looking(app, settings, topics, recognise)
         with watchdog.watching(app.partitions, stop_in_time):
             code = await serve(app, stop)
     return EXIT_STALLED if health.stall else code
+
+
+def _keep_looking(
+    app: BatchApp, settings: Settings, topics: Sequence[str], recognise: Recognise
+) -> None:
+    """Notice a topic that is made anew while it is read: that ends the app."""
+
+    async def look() -> None:
+        with contextlib.suppress(BrokerUnavailable, UsageError):
+            await recognise(await asyncio.to_thread(topic_ids, settings, topics))
+
+    app.timer(TOPICS_INTERVAL_S)(look)
 
 
 def _cut_off(health: Health) -> None:
@@ -226,21 +248,33 @@ def _cut_off(health: Health) -> None:
     os._exit(EXIT_STALLED if health.stall else 1)
 
 
-async def _until_broker_answers(
-    settings: Settings, topics: Sequence[str], stop: asyncio.Event
-) -> bool:
+async def _prepare(settings: Settings, topics: Sequence[str], recognise: Recognise) -> None:
+    """Return once the broker answers and has the topics that the profiles know."""
     is_first = True
-    while not stop.is_set():
+    while True:
         try:
-            missing = await asyncio.to_thread(missing_topics, settings, topics)
+            await recognise(await asyncio.to_thread(topic_ids, settings, topics))
+            return await asyncio.to_thread(check_offsets, settings)
         except BrokerUnavailable as fault:
             if is_first:
                 _log.warning("broker_unavailable", fault=str(fault))
             is_first = False
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), RETRY_INTERVAL_S)
-        else:
-            if missing:
-                raise UsageError(f"no topic {', '.join(missing)}: run `profiler topics create`")
-            return True
-    return False
+            await asyncio.sleep(RETRY_INTERVAL_S)
+
+
+async def _unless(stop: asyncio.Event, what: Coroutine[Any, Any, None]) -> bool:
+    """Return whether something ended before there was a reason to stop."""
+    doing, asked = asyncio.create_task(what), asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait({doing, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if doing in done:
+            doing.result()
+        return doing in done
+    finally:
+        doing.cancel()
+        asked.cancel()
+        await asyncio.gather(doing, asked, return_exceptions=True)
+
+
+async def _recognise_all(topic_ids: Mapping[str, str]) -> None:
+    """Take any topic for the right one."""

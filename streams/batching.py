@@ -199,7 +199,7 @@ class _BatchConsumer(AIOKafkaConsumer):
                 if not self._is_current(n_seeks):
                     return
                 if tp.topic in self.app.batched_topics:
-                    self._progress.setdefault(tp, Progress()).outstanding.append(message)
+                    self._progress.setdefault(tp, Progress()).deliver(message, records[0].offset)
                 yield tp, message
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:

@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
-from profiler.batch import Chunk, Forward, Record
 from profiler.errors import StoreRestarted
+from profiler.records import Chunk, Forward, Record
 from streams.deadletter import DeadLetter
 from streams.log import get_logger
 from streams.patience import Patience

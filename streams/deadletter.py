@@ -15,7 +15,7 @@ from typing import Any, Final
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from msgspec import Struct
 
-from profiler.batch import Record
+from profiler.records import Record
 from streams.sender import Sender
 from streams.topics import DEAD_LETTER_BYTES_MAX
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from profiler.batch import Record
 from profiler.errors import BrokerUnavailable, UsageError
+from profiler.records import Record
 from streams.settings import Settings
 
 BOOTSTRAP_TIMEOUT_MS: Final = 5_000

@@ -14,9 +14,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from profiler.batch import Forward, Record
 from profiler.errors import BrokerUnavailable
 from profiler.forwarding import origin_header
+from profiler.records import Forward, Record
 from streams.sender import SEND_TIMEOUT_S, Sender
 from streams.tasks import together
 from streams.topics import FORWARD_BYTES_MAX

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from profiler.batch import Chunk
 from profiler.dedupe import EVENTS, FORWARDED, partition_code, topic_code
 from profiler.forwarding import Seen
+from profiler.records import Chunk
 from streams.committer import Forwards
 from streams.inbox import Delivery
 from streams.log import get_logger
@@ -86,8 +86,8 @@ class Homes:
             chunk = Chunk(code, number, delivery.records)
             return Arrival(chunk, partial(delivery.acknowledge, ""), 0)
         seen = self._seen.setdefault(number, self._unaware())
-        records, offsets, n_repeated = seen.admit(delivery.records)
-        chunk = Chunk(code, number, records, offsets)
+        records, offsets, origins, n_repeated = seen.admit(delivery.records)
+        chunk = Chunk(code, number, records, offsets, origins)
         return Arrival(chunk, partial(delivery.acknowledge, seen.encode()), n_repeated)
 
     def _unaware(self) -> Seen:

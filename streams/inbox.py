@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from profiler.batch import Record
+from profiler.records import Record
 
 
 class Delivery(Struct, frozen=True):

@@ -8,17 +8,37 @@ from typing import Any
 
 from faust.types.tuples import ConsumerMessage
 
+from profiler.errors import TopicReplaced
+
 
 class Progress:
     """What of one partition was delivered, acknowledged and committed in this assignment."""
 
-    __slots__ = ("acknowledged", "committed", "outstanding", "texts")
+    __slots__ = ("acknowledged", "committed", "delivered", "outstanding", "texts")
 
     def __init__(self) -> None:
         self.outstanding: deque[ConsumerMessage] = deque()
         self.texts: dict[int, str] = {}
+        self.delivered = 0
         self.acknowledged: int | None = None
         self.committed: int | None = None
+
+    def deliver(self, message: ConsumerMessage, first_offset: int) -> None:
+        """Take note of a batch that is about to be delivered.
+
+        Raises
+        ------
+        TopicReplaced
+            It begins before the end of the last one: aiokafka starts a partition afresh whose end
+            lies before what it asks for.
+        """
+        if first_offset < self.delivered:
+            raise TopicReplaced(
+                f"partition {message.partition} of {message.topic} goes on at offset "
+                f"{first_offset} after {self.delivered}: it lost its end or was made anew"
+            )
+        self.delivered = message.offset + 1
+        self.outstanding.append(message)
 
     def to_commit(self) -> int | None:
         """Offset after the acknowledged prefix, where it is not committed yet."""

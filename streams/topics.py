@@ -6,7 +6,7 @@ number of partitions that the settings name, as it decides every profile's home 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -111,7 +111,7 @@ def create_topics(settings: Settings) -> list[TopicState]:
     BrokerUnavailable
         No broker answers.
     """
-    with _admin(settings) as admin:
+    with admin_of(settings) as admin:
         before = _partitions_by_topic(admin)
         wanted = {settings.topic(spec.name): spec for spec in TOPICS}
         _check_forwarded(settings, before)
@@ -130,21 +130,30 @@ def create_topics(settings: Settings) -> list[TopicState]:
     return [_state(name, settings, before, after) for name in wanted]
 
 
-def missing_topics(settings: Settings, names: Sequence[str]) -> list[str]:
-    """Full names of those topics (given by short names) that do not exist.
+def topic_ids(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+    """Ids of topics (given by short names), by full name.
 
     Raises
     ------
+    UsageError
+        One does not exist.
+    ConfigurationError
+        `forwarded` has another number of partitions than the settings say.
     BrokerUnavailable
         No broker answers.
     """
-    with _admin(settings) as admin:
-        found = _partitions_by_topic(admin)
-    return [full for full in map(settings.topic, names) if full not in found]
+    with admin_of(settings) as admin:
+        found = {topic["name"]: topic for topic in admin.describe_topics()}
+    _check_forwarded(settings, {name: len(topic["partitions"]) for name, topic in found.items()})
+    wanted = [settings.topic(name) for name in names]
+    if missing := [name for name in wanted if name not in found]:
+        raise UsageError(f"no topic {', '.join(missing)}: run `profiler topics create`")
+    return {name: str(found[name]["topic_id"]) for name in wanted}
 
 
 @contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+def admin_of(settings: Settings) -> Iterator[Any]:
+    """Open an admin client; its faults are `BrokerUnavailable`."""
     try:
         admin = KafkaAdminClient(
             bootstrap_servers=settings.brokers.split(","),
@@ -163,7 +172,7 @@ def _partitions_by_topic(admin: KafkaAdminClient) -> dict[str, int]:
     return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
 
 
-def _check_forwarded(settings: Settings, found: dict[str, int]) -> None:
+def _check_forwarded(settings: Settings, found: Mapping[str, int]) -> None:
     name = settings.topic("forwarded")
     n_partitions = found.get(name, settings.partitions)
     if n_partitions != settings.partitions:

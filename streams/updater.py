@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from profiler.batch import Chunk, Prepared, Preparer, Record
+from profiler.batch import Prepared, Preparer
 from profiler.dedupe import partition_number
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.intent import PENDING
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
 from profiler.pipeline import Processed, process
+from profiler.records import Chunk, Record
 from profiler.spec import Spec
 from profiler.state import Layout, decode_states, encode_states, encode_tombstone, unknown_specs
 from streams.arena import Arena
@@ -61,8 +62,15 @@ class Work:
             if kept:
                 records = [self.prepared.records[i] for i in kept]
                 offsets = chunk.fence_offsets()
-                kept_offsets = [offsets[i - start] for i in kept]
-                chunks.append(Chunk(chunk.topic_code, chunk.partition, records, kept_offsets))
+                origins = chunk.origin_codes()
+                chunks.append(
+                    msgspec.structs.replace(
+                        chunk,
+                        records=records,
+                        offsets=[offsets[i - start] for i in kept],
+                        origins=[origins[i - start] for i in kept],
+                    )
+                )
             start = end
         return chunks
 

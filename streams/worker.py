@@ -21,9 +21,10 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from profiler.batch import Chunk, Preparer
+from profiler.batch import Preparer
 from profiler.errors import ConfigurationError, StoreRestarted, StoreUnavailable
 from profiler.models.bank import ModelBank
+from profiler.records import Chunk
 from profiler.spec import Spec
 from streams.acknowledgements import DURABLE_AFTER_S, Acknowledgements
 from streams.arena import Arena

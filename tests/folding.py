@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from profiler.batch import Chunk, Prepared, Preparer, RawRecord, Screen
+from profiler.batch import Prepared, Preparer, Screen
 from profiler.columns import Rows
 from profiler.models.bank import ModelBank
 from profiler.pipeline import Processed, process
 from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.records import Chunk, RawRecord
 from profiler.spec import DEFAULT_SPEC, Spec
 from profiler.state import decode_states, encode_states, encode_tombstone
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from hypothesis import strategies as st
 
-from profiler.batch import RawRecord
 from profiler.columns import DAY_MS, HOUR_MS
 from profiler.events import BEHAVIOUR_TYPES
+from profiler.records import RawRecord
 
 START_MS = 1_700_000_000_000
 TEN_YEARS_MS = 3_650 * DAY_MS

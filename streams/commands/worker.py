@@ -56,8 +56,14 @@ async def _run(settings: Settings) -> int:
         await _check_durability(settings, assembly.store)
         _tune_garbage_collector()
         _tune_threads()
-        durability = assembly.store.durability
-        return await run(settings, assembly.worker, assembly.metrics, durability=durability)
+        worker = assembly.worker
+        return await run(
+            settings,
+            worker,
+            assembly.metrics,
+            durability=assembly.store.durability,
+            recognise=worker.recognise,
+        )
     finally:
         await assembly.close()
 

@@ -12,12 +12,13 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from profiler.batch import Chunk, Preparer, RawRecord, Screen
+from profiler.batch import Preparer, Screen
 from profiler.errors import UsageError
 from profiler.models.bank import ModelBank
 from profiler.partitioning import partition_of
 from profiler.pipeline import process
 from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.records import Chunk, RawRecord
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, encode_states

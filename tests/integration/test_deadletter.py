@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from profiler.batch import RawRecord
 from profiler.errors import BrokerUnavailable, UsageError
+from profiler.records import RawRecord
 from streams.deadletter import DeadLetter, KafkaDeadLetters
 from streams.letterbox import Replayed, list_dead_letters, replay_dead_letters
 from streams.settings import Settings

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from profiler.batch import Record
 from profiler.errors import BrokerUnavailable
 from profiler.events import Click, Purchase, decode_batch
 from profiler.partitioning import partition_of
+from profiler.records import Record
 from profiler.simulate import SimulationParams, simulate
 from profiler.sources import source_named
 from streams.embedded import EmbeddedBroker

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from kafka import KafkaAdminClient
 
-from profiler.errors import BrokerUnavailable, ConfigurationError
+from profiler.errors import BrokerUnavailable, ConfigurationError, UsageError
 from streams import topics
 from streams.settings import TOPICS, Settings
-from streams.topics import create_topics, missing_topics
+from streams.topics import create_topics, topic_ids
 
 pytestmark = pytest.mark.integration
 
@@ -52,9 +52,8 @@ def test_another_number_of_homes_is_refused(settings: Settings) -> None:
 def test_missing_topics_are_named_in_full(settings: Settings) -> None:
     _create(settings, "events", n_partitions=4)
 
-    missing = missing_topics(settings, ["events", "forwarded"])
-
-    assert missing == [settings.topic("forwarded")]
+    with pytest.raises(UsageError, match=rf"no topic {settings.topic('forwarded')}: run"):
+        topic_ids(settings, ["events", "forwarded"])
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -18,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.audit import Auditor, Comparison
-from profiler.batch import Chunk, Preparer, RawRecord, Screen
+from profiler.batch import Preparer, Screen
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.models.bank import ModelBank
 from profiler.pipeline import process
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
+from profiler.records import Chunk, RawRecord
 from profiler.reference import SUMS, TOP_LISTS, ReferencePerson
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, encode_states, encode_tombstone

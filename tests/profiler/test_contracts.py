@@ -12,10 +12,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from kafka.partitioner.default import murmur2
 
-from profiler.batch import RawRecord
 from profiler.contracts import generate
 from profiler.contracts.examples import EXAMPLES
 from profiler.events import EVENT_TYPES, REASONS, TYPE_NAMES, Event, decode_batch
+from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter, _headers
 from streams.reader import Layout, Profile

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.batch import RawRecord, Screen
+from profiler.batch import Screen
 from profiler.columns import DAY_MS, HOUR_MS, Snapshot
+from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, is_tombstone
 from tests.folding import Fold, assert_equal

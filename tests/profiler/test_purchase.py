@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import linear_model, optim, preprocessing
 
-from profiler.batch import RawRecord
 from profiler.facets.sessions import GAP_MS
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels, PurchaseInSession
+from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from tests.folding import Fold
 from tests.strategies import START_MS, record

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from msgspec import Struct
 
-from profiler.batch import RawRecord
 from profiler.partitioning import partition_of
+from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states
 from tests.folding import Fold, assert_equal

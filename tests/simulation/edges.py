@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from profiler.batch import Forward, RawRecord, Record
 from profiler.errors import BrokerUnavailable, StoreRestarted, StoreUnavailable
 from profiler.forwarding import origin_header
+from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
 from streams.store import Durability, Erasure, MemoryStore, ProfileWrite

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from profiler.batch import Record
 from profiler.dedupe import Fences
 from profiler.forwarding import Admitted, Seen
+from profiler.records import Record
 from streams.acknowledgements import Acknowledgements
 from streams.committer import Committer
 from streams.homes import Homes

@@ -8,7 +8,7 @@ import random
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from profiler.batch import RawRecord
+from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
 from streams.store import MemoryStore

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from profiler.batch import Chunk, Preparer, RawRecord, Screen
+from profiler.batch import Preparer, Screen
 from profiler.models.bank import ModelBank
 from profiler.pipeline import process
 from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.records import Chunk, RawRecord
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states
 from profiler.tokens import hash_text

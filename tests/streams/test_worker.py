@@ -8,10 +8,11 @@ from functools import partial
 
 import pytest
 
-from profiler.batch import Forward, Preparer, RawRecord, Record, Screen
+from profiler.batch import Preparer, Screen
 from profiler.errors import ConfigurationError, StoreUnavailable, UnknownSpec
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC, Spec
 from profiler.state import decode_states, is_tombstone
 from streams.deadletter import DeadLetter
