@@ -6,7 +6,7 @@ See `streams.identity` for why a worker must not go on by itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from kafka import TopicPartition
@@ -16,13 +16,11 @@ from msgspec import Struct
 from profiler.dedupe import INCARNATIONS_MAX
 from profiler.errors import BrokerUnavailable, TopicReplaced, UsageError
 from profiler.forwarding import Seen
-from streams.eventlog import ends_of
+from streams.eventlog import READ, ends_of
 from streams.identity import REMEDY, TopicIdentity, identities
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import admin_of, topic_ids
-
-READ: Final = ("events", "forwarded")
 
 
 class Adoption(Struct, frozen=True, kw_only=True):

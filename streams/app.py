@@ -24,6 +24,7 @@ from profiler.errors import BrokerUnavailable, UsageError
 from streams.adoption import check_offsets
 from streams.agents import Worker, deliver_to
 from streams.batching import BatchApp
+from streams.eventlog import READ
 from streams.health import Health
 from streams.log import get_logger
 from streams.metrics import Metrics
@@ -42,7 +43,6 @@ METADATA_MAX_AGE_S: Final = 30.0
 RETRY_INTERVAL_S: Final = 1.0
 LAG_INTERVAL_S: Final = 1.0
 TOPICS_INTERVAL_S: Final = 30.0
-TOPICS_READ: Final = ("events", "forwarded")
 
 Recognise = Callable[[Mapping[str, str]], Awaitable[None]]
 """Takes topics' ids by full name, and raises `TopicReplaced` if one is not the right one."""
@@ -55,7 +55,7 @@ def create_app(
     worker: Worker,
     metrics: Metrics,
     directory: Path,
-    topics: Sequence[str] = TOPICS_READ,
+    topics: Sequence[str] = READ,
     health: Health | None = None,
 ) -> BatchApp:
     """Build the app; nothing is connected before it is started.
@@ -186,7 +186,7 @@ async def run(
     settings: Settings,
     worker: Worker,
     metrics: Metrics,
-    topics: Sequence[str] = TOPICS_READ,
+    topics: Sequence[str] = READ,
     durability: Callable[[], Awaitable[Durability]] | None = None,
     recognise: Recognise | None = None,
 ) -> int:

@@ -21,9 +21,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from kafka import KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
-from streams.app import TOPICS_READ
 from streams.assignor import HomeAssignor
 from streams.embedded import EmbeddedStore
+from streams.eventlog import READ
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess
@@ -178,7 +178,7 @@ class Follower(RangePartitionAssignor):  # type: ignore[misc]
 def join_and_leave(settings: Settings) -> None:
     """Another client gets partitions and goes at once: two rebalances."""
     consumer = KafkaConsumer(
-        *(settings.topic(name) for name in TOPICS_READ),
+        *(settings.topic(name) for name in READ),
         bootstrap_servers=settings.brokers,
         group_id=settings.group,
         partition_assignment_strategy=[Follower],
