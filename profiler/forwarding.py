@@ -121,10 +121,10 @@ class Seen:
         """
         try:
             packed = base64.b64decode(text[1:] + "=" * (-(len(text) - 1) % 4), validate=True)
-        except binascii.Error as fault:
-            raise ValueError(f"no vector of origins: {text!r}") from fault
+        except binascii.Error:
+            packed = bytes([_CONTINUES])
         numbers = _numbers(packed)
-        if text[:1] != _VERSION or len(numbers) % 2:
+        if text[:1] != _VERSION or packed[-1:] >= bytes([_CONTINUES]) or len(numbers) % 2:
             raise ValueError(f"no vector of origins: {text!r}")
         highest: dict[int, int] = {}
         partition = 0

@@ -9,8 +9,15 @@ from functools import partial
 import pytest
 
 from profiler.batch import Preparer, Screen
-from profiler.errors import ConfigurationError, StoreUnavailable, UnknownSpec
+from profiler.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    StoreRestarted,
+    StoreUnavailable,
+    UnknownSpec,
+)
 from profiler.models.bank import ModelBank
+from profiler.partitioning import partition_of
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC, Spec
@@ -41,8 +48,13 @@ class Sent:
 
     def __init__(self) -> None:
         self.kept: list[Forward] = []
+        self.is_away = False
+        self.n_refused = 0
 
     async def send(self, forwards: Sequence[Forward]) -> None:
+        if self.is_away:
+            self.n_refused += 1
+            raise BrokerUnavailable("away")
         self.kept += forwards
 
     async def history(self, home: int, end: int) -> AsyncIterator[Sequence[Record]]:
@@ -88,14 +100,20 @@ class FaultyStore(MemoryStore):
 class Bench:
     """A running worker and what it was given."""
 
-    def __init__(self, store: MemoryStore, limits: Limits = LIMITS, spec: Spec = DEFAULT_SPEC):
+    def __init__(
+        self,
+        store: MemoryStore,
+        limits: Limits = LIMITS,
+        spec: Spec = DEFAULT_SPEC,
+        homes: int | None = None,
+    ):
         self.letters, self.store, self.metrics = Letters(), store, Metrics()
         self.forwards = Sent()
         self.rewinds = 0
         self.acknowledged: list[int] = []
         self.worker = Worker(
             spec=spec,
-            preparer=Preparer(Pseudonymiser(KEY), Screen()),
+            preparer=Preparer(Pseudonymiser(KEY), Screen(), homes),
             bank=ModelBank(spec),
             store=store,
             dead_letters=self.letters,
@@ -320,3 +338,75 @@ def test_readable_names_of_catalogue_tokens_are_kept() -> None:
 def test_an_arena_that_cannot_hold_three_batches_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="PROFILER_ARENA_ROWS"):
         Bench(MemoryStore(spec_hash=DEFAULT_SPEC.hash), Limits(batch_events_max=50, arena_rows=149))
+
+
+class ForgetfulStore(MemoryStore):
+    """A store that can lose what it was given, and may or may not notice."""
+
+    def __init__(self) -> None:
+        super().__init__(spec_hash=DEFAULT_SPEC.hash)
+        self.has_restarted = False
+
+    def forget(self, *, tells: bool) -> None:
+        self.states.clear()
+        self.profiles.clear()
+        self.has_restarted = tells
+
+    async def load(self, pids: Sequence[str]) -> list[bytes | None]:
+        self._check()
+        return await super().load(pids)
+
+    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+        self._check()
+        return await super().commit(writes)
+
+    def rejoin(self) -> None:
+        self.has_restarted = False
+
+    def _check(self) -> None:
+        if self.has_restarted:
+            raise StoreRestarted("another")
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_store_that_lost_writes_is_given_them_again(tells: bool) -> None:
+    store = ForgetfulStore()
+    bench = Bench(store)
+    records = clicks(200)
+
+    async def body() -> None:
+        await bench.submit(records[:100])
+        await bench.worker.drain()
+        store.forget(tells=tells)
+        await bench.submit(records[100:])
+        while not bench.rewinds:
+            await asyncio.sleep(0)
+        await bench.worker.drain()
+        # As the consumer does after a rewind.
+        await bench.submit(records)
+        await bench.worker.drain()
+
+    run(bench, body)
+    assert bench.rewinds == 1
+    assert_same_profiles(store, records)
+    assert bench.metrics.value("profiler_store_restarts_total") == 1.0
+
+
+def test_what_belongs_elsewhere_is_sent_on_before_it_is_acknowledged() -> None:
+    bench = Bench(FaultyStore(), homes=4)
+    records = clicks(100)
+
+    async def body() -> None:
+        bench.forwards.is_away = True
+        await bench.submit(records)
+        while not bench.forwards.n_refused:
+            await asyncio.sleep(0)
+        assert bench.acknowledged == []
+        bench.forwards.is_away = False
+        await bench.worker.drain()
+
+    run(bench, body)
+    away = [r for r in records if partition_of(r.key or b"", 4) != 0]
+    assert [forward.record for forward in bench.forwards.kept] == away
+    assert_same_profiles(bench.store, [r for r in records if r not in away])
+    assert bench.metrics.value("profiler_events_total", outcome="forwarded") == len(away)
