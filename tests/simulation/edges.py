@@ -13,7 +13,7 @@ from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
 from streams.store import Durability, Erasure, MemoryStore, ProfileWrite
-from tests.simulation.world import FORWARDED, STEP_S
+from tests.simulation.world import FORWARDED, STEP_S, SYNC_S
 
 if TYPE_CHECKING:
     from tests.simulation.member import Member
@@ -50,7 +50,7 @@ class StoreHandle(MemoryStore):
         if world.syncs == "told":
             before = world.n_syncs
             while world.n_syncs == before:
-                await self._pass()
+                await self._pass(within_s=SYNC_S / 5)
         return world.syncs == "told"
 
     def rejoin(self) -> None:
@@ -62,8 +62,8 @@ class StoreHandle(MemoryStore):
         await self._pass()
         return result
 
-    async def _pass(self) -> None:
-        await self._member.pass_gate()
+    async def _pass(self, within_s: float = STEP_S) -> None:
+        await self._member.pass_gate(within_s)
         if self._world.incarnation != self._incarnation:
             raise StoreRestarted("another incarnation")
         if self._world.chance.random() < self._world.store_fails:

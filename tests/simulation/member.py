@@ -26,6 +26,7 @@ LIMITS: Final = Limits(
     batch_events_max=40, queue_events_max=120, arena_rows=120, durable_after_s=1.5 * SYNC_S
 )
 FETCH_S: Final = 0.03
+IDLE_S: Final = 0.2
 COMMIT_S: Final = 0.4
 DRAIN_TIMEOUT_S: Final = 0.5
 
@@ -153,7 +154,7 @@ class Member:
                 delivered.append(entry)
                 # What is in the agent's hand stays there, whatever happens to the assignment.
                 await self.worker.submit(Delivery(*place, records, entry.acknowledge, is_current))
-            await self.pass_gate(FETCH_S)
+            await self.pass_gate(FETCH_S if records else IDLE_S)
 
     def _is_current(self, place: Place, delivered: deque[Entry]) -> bool:
         return self._delivered.get(place) is delivered
