@@ -161,18 +161,18 @@ class ApacheKafka:
         return self.brokers if i is None else (self.brokers[i],)
 
     def _prepare(self) -> None:
-        libs = jars(self.version)
+        java = java_command(self.version)
         brokers = []
         for i, port in enumerate(self._ports):
             home = self._directory / f"broker-{i}"
             home.mkdir(parents=True, exist_ok=True)
             config = home / "server.properties"
             config.write_text("".join(f"{k}={v}\n" for k, v in self._options(i, home).items()))
-            format_command = [_java(), *_jvm(libs), "kafka.tools.StorageTool", "format"]
+            format_command = [*java, "kafka.tools.StorageTool", "format"]
             options = ["-t", CLUSTER_ID, "-c", str(config), "--ignore-formatted"]
             options += self._listener.format_options if self._listener else []
             run_tool([*format_command, *options], HINT)
-            command = [_java(), *_jvm(libs), "kafka.Kafka", str(config)]
+            command = [*java, "kafka.Kafka", str(config)]
             log = home / "broker.log"
             brokers.append(ServerProcess(f"broker {i}", command, _Answers(port), log))
         self.brokers = tuple(brokers)
@@ -248,20 +248,24 @@ def jars(version: str) -> Path:
     return cached(f"kafka-{version}", fetch)
 
 
-def _java() -> str:
-    return shutil.which("java") or "java"
+def java_command(version: str) -> list[str]:
+    """Give the words that run a main class of a version, which is to follow.
 
-
-def _jvm(libs: Path) -> list[str]:
+    Raises
+    ------
+    ProfilerError
+        If it cannot be fetched.
+    """
     # The first compiler alone starts in half the time, and no test lives long enough to lose by it.
     options = [f"-Xmx{HEAP_MB}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     # Standard error is its log; what it says at the level of info is of no use to a test.
     return [
+        shutil.which("java") or "java",
         *options,
         "-XX:+ExitOnOutOfMemoryError",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-cp",
-        f"{libs}/*",
+        f"{jars(version)}/*",
     ]
 
 
