@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate kafka chaos lint fix schemas bench lock clean
+.PHONY: help install demo test simulate kafka chaos matrix lint fix schemas bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1m%-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ STORE :=
 chaos: install ## Kill, freeze and restart workers, store and BROKERS for DURATION_S by SEED, then audit
 	$(BIN)/python -m tests.chaos --duration-s $(DURATION_S) --seed $(SEED) --brokers $(BROKERS) \
 		$(if $(STORE),--store $(STORE))
+
+ONLY :=
+matrix: install ## Try brokers, stores and producers together (or ONLY one cell), and write the table
+	$(BIN)/python -m tests.matrix $(if $(ONLY),--only $(ONLY))
 
 lint: install ## Check style, format and types
 	$(BIN)/ruff check

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.types import TP
 from faust.web import Request, Response, View
 
@@ -24,6 +25,7 @@ from profiler.errors import BrokerUnavailable, UsageError
 from streams.adoption import check_offsets
 from streams.agents import Worker, deliver_to
 from streams.batching import BatchApp
+from streams.broker import BrokerSecurity, security_of
 from streams.eventlog import READ
 from streams.health import Health
 from streams.log import get_logger
@@ -112,6 +114,7 @@ def create_app(
 def _faust_options(settings: Settings, directory: Path) -> dict[str, Any]:
     return {
         "broker": [f"kafka://{address}" for address in settings.brokers.split(",")],
+        "broker_credentials": _credentials(security_of(settings)),
         "broker_commit_interval": settings.commit_interval_s,
         "broker_session_timeout": settings.session_timeout_s,
         "broker_heartbeat_interval": settings.session_timeout_s / HEARTBEATS_PER_SESSION,
@@ -133,6 +136,19 @@ def _faust_options(settings: Settings, directory: Path) -> dict[str, Any]:
         # Settings come from `Settings` alone, never from variables that Faust knows by itself.
         "env": {},
     }
+
+
+def _credentials(security: BrokerSecurity) -> Credentials | None:
+    if security.protocol == "plaintext":
+        return None
+    if security.protocol == "ssl":
+        return SSLCredentials(security.ssl_context())
+    return SASLCredentials(
+        username=security.user,
+        password=security.password.reveal(),
+        mechanism=security.mechanism,
+        ssl_context=security.ssl_context(),
+    )
 
 
 def _add_pages(app: BatchApp, health: Health, metrics: Metrics) -> None:

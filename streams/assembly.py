@@ -12,6 +12,7 @@ from profiler.batch import Preparer, Screen
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
+from streams.broker import security_of
 from streams.deadletter import KafkaDeadLetters
 from streams.forwards import KafkaForwards
 from streams.homes import Topics
@@ -57,10 +58,14 @@ def assemble(settings: Settings) -> Assembly:
     """
     metrics = Metrics()
     store = open_store(settings)
+    security = security_of(settings)
     dead_letters = KafkaDeadLetters(
-        settings.brokers, settings.topic("deadletter"), lambda: time.time_ns() // 1_000_000
+        settings.brokers,
+        settings.topic("deadletter"),
+        lambda: time.time_ns() // 1_000_000,
+        security,
     )
-    forwards = KafkaForwards(settings.brokers, settings.topic("forwarded"))
+    forwards = KafkaForwards(settings.brokers, settings.topic("forwarded"), security)
     worker = Worker(
         spec=DEFAULT_SPEC,
         preparer=Preparer(

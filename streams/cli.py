@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StoreUnavailable as fault:
         return _say(f"the store does not answer: {fault}; see PROFILER_STORE_URL", 1)
     except BrokerUnavailable as fault:
-        return _say(f"{fault}; see PROFILER_BROKERS", 1)
+        return _say(f"{fault}; see PROFILER_BROKERS and PROFILER_BROKER_SECURITY", 1)
     except ProfilerError as fault:
         return _say(str(fault), 1)
     except OSError as fault:

@@ -16,6 +16,7 @@ from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from msgspec import Struct
 
 from profiler.records import Record
+from streams.broker import PLAINTEXT, BrokerSecurity
 from streams.sender import Sender
 from streams.topics import DEAD_LETTER_BYTES_MAX
 
@@ -52,13 +53,24 @@ class KafkaDeadLetters:
         Full name of the topic of dead letters.
     now_ms
         The clock, for ``profiler.at_ms``.
+    security
+        Of the brokers.
     """
 
-    def __init__(self, brokers: str, topic: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        topic: str,
+        now_ms: Callable[[], int],
+        security: BrokerSecurity = PLAINTEXT,
+    ) -> None:
         self._topic = topic
         self._now_ms = now_ms
         self._sender = Sender(
-            brokers, batch_bytes=BATCH_BYTES, request_bytes_max=DEAD_LETTER_BYTES_MAX
+            brokers,
+            security,
+            batch_bytes=BATCH_BYTES,
+            request_bytes_max=DEAD_LETTER_BYTES_MAX,
         )
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:

@@ -179,7 +179,7 @@ class _Play:
     def _send(self, label: str, records: Iterable[Converted], n: int) -> None:
         settings = self._stage.settings
         looked_s = time.monotonic()
-        producer = EventProducer(settings.brokers, settings.topic("events"))
+        producer = EventProducer.of(settings)
         with producer, _bar(label, n) as bar:
             for record in records:
                 producer.send_raw(record.key, record.value)

@@ -15,9 +15,9 @@ from kafka.errors import KafkaError
 
 from profiler.errors import BrokerUnavailable, UsageError
 from profiler.records import Record
+from streams.broker import client_options
 from streams.settings import Settings
 
-BOOTSTRAP_TIMEOUT_MS: Final = 5_000
 FETCH_MAX_WAIT_MS: Final = 20
 POLL_TIMEOUT_MS: Final = 200
 POLL_RECORDS_MAX: Final = 10_000
@@ -205,9 +205,7 @@ def _check_progress(
 @contextmanager
 def _admin(settings: Settings) -> Iterator[Any]:
     with _faults(settings):
-        admin = KafkaAdminClient(
-            bootstrap_servers=settings.brokers.split(","), bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS
-        )
+        admin = KafkaAdminClient(**client_options(settings))
         try:
             yield admin
         finally:
@@ -219,8 +217,7 @@ def _consumer(settings: Settings, **options: Any) -> Iterator[Any]:
     """A reader that belongs to no group and leaves no trace."""
     with _faults(settings):
         consumer = KafkaConsumer(
-            bootstrap_servers=settings.brokers.split(","),
-            bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
+            **client_options(settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from profiler.errors import BrokerUnavailable
 from profiler.forwarding import origin_header
 from profiler.records import Forward, Record
+from streams.broker import PLAINTEXT, BrokerSecurity
 from streams.sender import SEND_TIMEOUT_S, Sender
 from streams.tasks import together
 from streams.topics import FORWARD_BYTES_MAX
@@ -36,12 +37,17 @@ class KafkaForwards:
         Bootstrap addresses, separated by commas.
     topic
         Full name of the topic of forwarded events.
+    security
+        Of the brokers.
     """
 
-    def __init__(self, brokers: str, topic: str) -> None:
+    def __init__(self, brokers: str, topic: str, security: BrokerSecurity = PLAINTEXT) -> None:
         self._brokers = brokers
         self._topic = topic
-        self._sender = Sender(brokers, batch_bytes=BATCH_BYTES, request_bytes_max=FORWARD_BYTES_MAX)
+        self._security = security
+        self._sender = Sender(
+            brokers, security, batch_bytes=BATCH_BYTES, request_bytes_max=FORWARD_BYTES_MAX
+        )
 
     async def send(self, forwards: Sequence[Forward]) -> None:
         """See `streams.committer.Forwards`.
@@ -73,6 +79,7 @@ class KafkaForwards:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            **self._security.options(),
         )
         try:
             await consumer.start()

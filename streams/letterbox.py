@@ -17,10 +17,11 @@ from kafka.errors import KafkaError
 from msgspec import Struct
 
 from profiler.errors import BrokerUnavailable
+from streams.broker import client_options
 from streams.deadletter import PREFIX
 from streams.eventlog import Ends, ends_of
 from streams.settings import Settings
-from streams.topics import BOOTSTRAP_TIMEOUT_MS, DEAD_LETTER_BYTES_MAX
+from streams.topics import DEAD_LETTER_BYTES_MAX
 
 POLL_MS: Final = 200
 SILENCE_S: Final = 10.0
@@ -168,15 +169,10 @@ class _Progress:
         """Letters below this were replayed."""
         if reason not in self._by_reason:
             group = self._group if reason is None else f"{self._group}-{reason}"
-            with closing(KafkaAdminClient(**_connection(self._settings))) as admin:
+            with closing(KafkaAdminClient(**client_options(self._settings))) as admin:
                 committed = admin.list_group_offsets(group)[group]
             self._by_reason[reason] = {tp: found.offset for tp, found in committed.items()}
         return max(0, self._by_reason[reason].get(partition, 0))
-
-
-def _connection(settings: Settings) -> dict[str, Any]:
-    brokers = settings.brokers.split(",")
-    return {"bootstrap_servers": brokers, "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS}
 
 
 @contextmanager
@@ -186,7 +182,7 @@ def _consumer(
     topic = settings.topic("deadletter")
     try:
         consumer = KafkaConsumer(
-            **_connection(settings),
+            **client_options(settings),
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -203,7 +199,7 @@ def _consumer(
 
 @contextmanager
 def _producer(settings: Settings) -> Iterator[KafkaProducer]:
-    producer = KafkaProducer(**_connection(settings), max_request_size=DEAD_LETTER_BYTES_MAX)
+    producer = KafkaProducer(**client_options(settings), max_request_size=DEAD_LETTER_BYTES_MAX)
     with closing(producer):
         yield producer
 

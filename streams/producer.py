@@ -29,7 +29,9 @@ from profiler.errors import BrokerUnavailable
 from profiler.events import AnyEvent, decode_batch
 from profiler.partitioning import partition_of
 from profiler.privacy.pseudonym import subject_of
+from streams.broker import PLAINTEXT, BrokerSecurity, security_of
 from streams.ledger import Ledger
+from streams.settings import Settings
 
 RECORD_OVERHEAD_BYTES: Final = 512
 """What a record costs in memory beside its key and value: its future, its place in the batch."""
@@ -90,6 +92,8 @@ class EventProducer:
         Sizes and times.
     ledger
         Where acknowledged records are entered, and as doubtful those that failed when sent.
+    security
+        Of the brokers, where they are not open to everybody.
 
     Raises
     ------
@@ -108,6 +112,7 @@ class EventProducer:
         topic: str,
         options: ProducerOptions = DEFAULT_OPTIONS,
         ledger: Ledger | None = None,
+        security: BrokerSecurity = PLAINTEXT,
     ) -> None:
         self.n_sent = 0
         self.n_acknowledged = 0
@@ -120,7 +125,19 @@ class EventProducer:
         self._first_fault: KafkaError | None = None
         # kafka-python itself gives a record up at its delivery timeout; that must come first.
         self._patience_s = options.delivery_timeout_ms / 1000 + PATIENCE_S
-        self._kafka = _connect(brokers, options)
+        self._kafka = _connect(brokers, options, security)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        options: ProducerOptions = DEFAULT_OPTIONS,
+        ledger: Ledger | None = None,
+    ) -> Self:
+        """Make one for the topic of events, and the brokers, that the settings name."""
+        return cls(
+            settings.brokers, settings.topic("events"), options, ledger, security_of(settings)
+        )
 
     def send(self, event: AnyEvent) -> None:
         """Send one event; returns when it is buffered. See `flush`.
@@ -261,7 +278,7 @@ class SubjectPartitioner(DefaultPartitioner):  # type: ignore[misc]  # kafka-pyt
         return _partition_of(serialized_key, len(cluster.partitions_for_topic(topic)))
 
 
-def _connect(brokers: str, options: ProducerOptions) -> Any:
+def _connect(brokers: str, options: ProducerOptions, security: BrokerSecurity) -> Any:
     clients: list[Any] = []
 
     def client(**config: Any) -> Any:
@@ -285,6 +302,7 @@ def _connect(brokers: str, options: ProducerOptions) -> Any:
             allow_auto_create_topics=False,
             metrics_enabled=False,
             partitioner=SubjectPartitioner(),
+            **security.options(),
         )
     except KafkaError as fault:
         for opened in clients:  # kafka-python leaves its sockets open when nobody answers

@@ -140,9 +140,7 @@ def replay(
     ledger = Ledger(passes_screen(settings)) if options.ledger is not None else None
     n_bytes = 0
     started_s = time.monotonic()
-    producer = EventProducer(
-        settings.brokers, settings.topic("events"), _producer_options(options.speed), ledger
-    )
+    producer = EventProducer.of(settings, _producer_options(options.speed), ledger)
     try:
         with producer, _bar(options) as bar:
             for number, record in enumerate(paced(records, options.speed), 1):

@@ -22,6 +22,9 @@ class Secret:
         """Give the text itself, to the one place that needs it."""
         return self._text
 
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
     def __repr__(self) -> str:
         return "***"
 

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from profiler.errors import BrokerUnavailable
+from streams.broker import BrokerSecurity
 
 LINGER_MS: Final = 2
 SEND_TIMEOUT_S: Final = 30.0
@@ -23,14 +24,19 @@ class Sender:
     ----------
     brokers
         Bootstrap addresses, separated by commas.
+    security
+        Of the brokers.
     batch_bytes
         Size at which a batch is full; a single record may be greater.
     request_bytes_max
         Greatest request.
     """
 
-    def __init__(self, brokers: str, *, batch_bytes: int, request_bytes_max: int) -> None:
+    def __init__(
+        self, brokers: str, security: BrokerSecurity, *, batch_bytes: int, request_bytes_max: int
+    ) -> None:
         self._brokers = brokers
+        self._security = security
         self._batch_bytes = batch_bytes
         self._request_bytes_max = request_bytes_max
         self._producer: AIOKafkaProducer | None = None
@@ -68,6 +74,7 @@ class Sender:
                 linger_ms=LINGER_MS,
                 max_request_size=self._request_bytes_max,
                 max_batch_size=self._batch_bytes,
+                **self._security.options(),
             )
             # Kept before it is started, so that `close` ends also one whose start failed.
             self._producer = producer

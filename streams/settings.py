@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn, get_args, get_origin
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
-from profiler.errors import ConfigurationError
 from streams.secret import Secret as Secret  # whoever builds settings needs it too
+from streams.setting_values import (
+    PREFIX,
+    as_text,
+    converted,
+    read_file,
+    refuse,
+    secret,
+    type_text,
+    without_password,
+)
+from streams.setting_values import variable as variable  # and whoever names one
 
-PREFIX: Final = "PROFILER_"
 PSEUDONYM_KEY_CHARACTERS_MIN: Final = 32
 TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models")
 OTHER_VARIABLES: Final = frozenset({"PROFILER_CONFIG", "PROFILER_DATA_DIR"})
 """Variables with our prefix that are not settings: the file's name, and the tests' data folder."""
-
-BOOLEANS: Final = {
-    **dict.fromkeys(("true", "1", "yes"), True),
-    **dict.fromkeys(("false", "0", "no"), False),
-}
-"""Texts of a setting that is true or false, in any case."""
+SECRETS: Final = ("pseudonym_key", "broker_password")
+"""Settings that may be set by ``<name>_file`` instead, which names the file that holds them."""
 
 _HOST_PORT: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+):\d{1,5}"
 
@@ -60,6 +62,22 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="Kafka servers to start from, host:port separated by commas",
         ),
     ] = "127.0.0.1:9092"
+    broker_security: Annotated[
+        Literal["plaintext", "ssl", "sasl_ssl"],
+        Meta(description="Kafka's listener: no encryption, TLS, or TLS with user and password"),
+    ] = "plaintext"
+    broker_ca_file: Annotated[
+        str, Meta(description="authorities that vouch for the brokers; by default the system's")
+    ] = ""
+    broker_user: Annotated[str, Meta(description="user of `sasl_ssl`")] = ""
+    broker_password: Annotated[Secret, Meta(description="password of the same")] = Secret("")
+    broker_password_file: Annotated[
+        str, Meta(description="file that holds it, instead of `PROFILER_BROKER_PASSWORD`")
+    ] = ""
+    broker_sasl_mechanism: Annotated[
+        Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"],
+        Meta(description="how the password is proved"),
+    ] = "SCRAM-SHA-512"
     store_url: Annotated[
         str,
         Meta(
@@ -167,22 +185,33 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if len(self.pseudonym_key.reveal()) < PSEUDONYM_KEY_CHARACTERS_MIN:
-            _refuse("pseudonym_key", f"needs at least {PSEUDONYM_KEY_CHARACTERS_MIN} characters")
+            refuse("pseudonym_key", f"needs at least {PSEUDONYM_KEY_CHARACTERS_MIN} characters")
         if self.state_ttl_s <= self.retention_s:
-            _refuse(
+            refuse(
                 "state_ttl_s",
                 f"must exceed PROFILER_RETENTION_S ({self.retention_s}), "
                 "or else a replay would rebuild half a person",
             )
         if self.batch_events_max > self.queue_events_max:
-            _refuse(
+            refuse(
                 "batch_events_max",
                 f"must not exceed PROFILER_QUEUE_EVENTS_MAX ({self.queue_events_max})",
             )
+        self._check_broker_security()
         # Waits that are no standstill, and would look like one.
         for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):
             if self.stall_timeout_s <= getattr(self, f"{name}_s"):
-                _refuse("stall_timeout_s", f"must exceed {variable(f'{name}_s')}")
+                refuse("stall_timeout_s", f"must exceed {variable(f'{name}_s')}")
+
+    def _check_broker_security(self) -> None:
+        under = f"under {variable('broker_security')}={self.broker_security}"
+        # What has no effect was set by somebody who believes that it protects something.
+        if self.broker_ca_file and self.broker_security == "plaintext":
+            refuse("broker_ca_file", f"has no effect {under}")
+        has_user = self.broker_security == "sasl_ssl"
+        for name in ("broker_user", "broker_password"):
+            if bool(getattr(self, name)) != has_user:
+                refuse(name, f"{'is required' if has_user else 'has no effect'} {under}")
 
     def topic(self, name: str) -> str:
         """Full name of one of `TOPICS`."""
@@ -191,8 +220,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def public(self) -> dict[str, str]:
         """Every setting as text that may be logged: no key, no password."""
-        shown = {name: _as_text(getattr(self, name)) for name in self.__struct_fields__}
-        shown["store_url"] = _without_password(self.store_url)
+        shown = {name: as_text(getattr(self, name)) for name in self.__struct_fields__}
+        shown["store_url"] = without_password(self.store_url)
         return shown
 
     def __repr__(self) -> str:
@@ -217,20 +246,25 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     profiler.errors.ConfigurationError: PROFILER_PARTITION: unknown setting; did you mean
     PROFILER_PARTITIONS?
     """
-    given = _read_file(environ["PROFILER_CONFIG"]) if environ.get("PROFILER_CONFIG") else {}
+    given = read_file(environ["PROFILER_CONFIG"]) if environ.get("PROFILER_CONFIG") else {}
     from_environ = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environ.items()
         if name.startswith(PREFIX) and name not in OTHER_VARIABLES
     }
     _refuse_unknown(given | from_environ)
-    # A key and a key file of which one stands in the TOML file and the other in the environment:
-    # the environment wins, as for any other setting.
-    if {"pseudonym_key", "pseudonym_key_file"} & from_environ.keys():
-        given = {name: v for name, v in given.items() if not name.startswith("pseudonym_key")}
+    for name in SECRETS:
+        # One in the TOML file and the other in the environment: as for any other setting, the
+        # environment wins.
+        if {name, f"{name}_file"} & from_environ.keys():
+            given = {n: v for n, v in given.items() if n not in (name, f"{name}_file")}
     given |= from_environ
-    values = {name: _convert(name, value) for name, value in given.items()}
-    values["pseudonym_key"] = _pseudonym_key(values)
+    values = {name: converted(name, _TYPES[name], value) for name, value in given.items()}
+    for name in SECRETS:
+        if (found := secret(name, values)) is not None:
+            values[name] = found
+    if "pseudonym_key" not in values:
+        refuse("pseudonym_key", "is required: a secret text, e.g. from `openssl rand -hex 32`")
     return Settings(**values)
 
 
@@ -239,20 +273,16 @@ def settings_from_process() -> Settings:
     return load_settings(os.environ)
 
 
-def variable(name: str) -> str:
-    """Name the environment variable of a field."""
-    return PREFIX + name.upper()
-
-
 def settings_table() -> str:
     """Write the Markdown table of ``docs/settings.md``."""
     rows = ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
     for field in msgspec.structs.fields(Settings):
-        kind, meta = _type_and_meta(field.name)
-        shown = "–" if field.default == "" else f"`{_as_text(field.default)}`"
+        kind, meta = get_args(field.type)
+        is_empty = field.default in ("", Secret(""))
+        shown = "–" if is_empty else f"`{as_text(field.default)}`"
         default = "required" if field.required else shown
         meaning = (meta.description or "").replace("|", "\\|")
-        cells = (f"`{variable(field.name)}`", _type_text(kind, meta), default, meaning)
+        cells = (f"`{variable(field.name)}`", type_text(kind, meta), default, meaning)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
@@ -260,90 +290,8 @@ def settings_table() -> str:
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
-def _refuse(name: str, problem: str) -> NoReturn:
-    raise ConfigurationError(variable(name), problem)
-
-
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
     for name in sorted(given.keys() - _TYPES.keys()):
         near = difflib.get_close_matches(name, _TYPES, n=1)
         hint = f"did you mean {variable(near[0])}?" if near else "see docs/settings.md"
-        _refuse(name, f"unknown setting; {hint}")
-
-
-def _read_file(path: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
-    except OSError as cause:
-        raise ConfigurationError(
-            "PROFILER_CONFIG", f"cannot read {path}: {cause.strerror}"
-        ) from cause
-    except ValueError as cause:
-        # A TOML fault tells its line and column, never the line itself: no secret leaks.
-        raise ConfigurationError("PROFILER_CONFIG", f"{path} is not TOML: {cause}") from cause
-
-
-def _convert(name: str, value: Any) -> Any:
-    kind, meta = _type_and_meta(name)
-    if kind is Secret:
-        if not isinstance(value, str):
-            _refuse(name, "expected text")
-        return Secret(value)
-    if get_origin(kind) is tuple and isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if kind is bool and isinstance(value, str):
-        value = BOOLEANS.get(value.strip().lower(), value)
-    try:
-        return msgspec.convert(value, _TYPES[name], strict=False)
-    except msgspec.ValidationError as fault:
-        also = " (or 1, yes, 0, no)" if kind is bool else ""
-        problem = f"expected {_type_text(kind, meta)}{also}: {meta.description}"
-        raise ConfigurationError(variable(name), problem) from fault
-
-
-def _pseudonym_key(values: Mapping[str, Any]) -> Secret:
-    key, path = values.get("pseudonym_key"), values.get("pseudonym_key_file")
-    if key and path:
-        _refuse("pseudonym_key_file", "is set beside PROFILER_PSEUDONYM_KEY; set one of them")
-    if path:
-        try:
-            return Secret(Path(path).read_text("utf-8").strip())
-        except (OSError, UnicodeError) as cause:
-            raise ConfigurationError(
-                variable("pseudonym_key_file"), f"cannot read {path}"
-            ) from cause
-    if key is None:
-        _refuse("pseudonym_key", "is required: a secret text, e.g. from `openssl rand -hex 32`")
-    assert isinstance(key, Secret)
-    return key
-
-
-def _type_and_meta(name: str) -> tuple[Any, Meta]:
-    kind, meta = get_args(_TYPES[name])
-    return kind, meta
-
-
-def _type_text(kind: Any, meta: Meta) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(f"`{choice}`" for choice in get_args(kind))
-    if kind is bool:
-        return "`true` or `false`"
-    text = {int: "integer", float: "number", Secret: "secret", str: "text"}.get(kind, "texts")
-    if meta.le is None:
-        return text
-    least = f"≥ {meta.ge:,}" if meta.gt is None else f"> {meta.gt:,}"
-    return f"{text}, {least}, ≤ {meta.le:,}"
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    # Options may hold a password as well.
-    query = "***" if parts.query else ""
-    return urlunsplit(parts._replace(netloc=("***" if user else "") + at + host, query=query))
+        refuse(name, f"unknown setting; {hint}")

@@ -15,9 +15,9 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from msgspec import Struct
 
 from profiler.errors import BrokerUnavailable, ConfigurationError, UsageError
+from streams.broker import client_options
 from streams.settings import Settings
 
-BOOTSTRAP_TIMEOUT_MS: Final = 5_000
 REQUEST_TIMEOUT_MS: Final = 10_000
 RECORD_BYTES_MAX: Final = 1_310_720
 FORWARD_BYTES_MAX: Final = 1_376_256
@@ -155,11 +155,7 @@ def topic_ids(settings: Settings, names: Sequence[str]) -> dict[str, str]:
 def admin_of(settings: Settings) -> Iterator[Any]:
     """Open an admin client; its faults are `BrokerUnavailable`."""
     try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=settings.brokers.split(","),
-            bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-        )
+        admin = KafkaAdminClient(**client_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
         try:
             yield admin
         finally:

@@ -11,7 +11,7 @@ from typing import Final
 
 from profiler.errors import ProfilerError
 from streams.scrape import Scrape, parse
-from streams.settings import Settings, variable
+from streams.settings import SECRETS, Settings, variable
 from streams.spawn import spawn
 
 READY_TIMEOUT_S: Final = 30.0
@@ -133,7 +133,8 @@ class WorkerProcess:
 def environment_of(settings: Settings) -> dict[str, str]:
     """Environment that gives a process these settings, the secrets in the clear, and no others."""
     named = {variable(name): text for name, text in settings.public().items() if text}
-    named.pop(variable("pseudonym_key_file"), None)
-    named[variable("pseudonym_key")] = settings.pseudonym_key.reveal()
+    for name in SECRETS:
+        named.pop(variable(f"{name}_file"), None)
+        named[variable(name)] = getattr(settings, name).reveal()
     named[variable("store_url")] = settings.store_url
     return named

@@ -49,7 +49,7 @@ def command(rate: float, users: int, events: int | None, seed: int, as_json: boo
         else ending_at(now_ms, events=events, users=users, seed=seed)
     )
     started_s = time.monotonic()
-    producer = EventProducer(settings.brokers, settings.topic("events"))
+    producer = EventProducer.of(settings)
     try:
         with producer, tqdm(total=events, unit=" events", unit_scale=True, disable=None) as bar:
             for record in paced(records, Speed(events_per_s=rate)):

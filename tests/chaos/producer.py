@@ -110,7 +110,7 @@ def _main() -> None:
     settings = settings_from_process()
     books = Books(passes_screen(settings))
     options = ProducerOptions(delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
-    producer = EventProducer(settings.brokers, settings.topic("events"), options, books)
+    producer = EventProducer.of(settings, options, books)
     started_s = time.monotonic()
     for n, record in enumerate(traffic(given.seed, lambda: time.time_ns() // 1_000_000)):
         time.sleep(max(0.0, started_s + n / given.rate - time.monotonic()))

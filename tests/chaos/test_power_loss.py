@@ -50,10 +50,20 @@ class Scene:
 
     def lose_power(self) -> None:
         """Let the store lose what it wrote lately, which is a good deal."""
-        until(lambda: self.store.unsynced_bytes > UNSYNCED_BYTES_MIN)
+        until(self._stands_still_unsynced)
         n_lost = self.store.lose_power()
         print(f"seed {SEED}: lost {n_lost} bytes")
         assert n_lost > UNSYNCED_BYTES_MIN
+
+    def _stands_still_unsynced(self) -> bool:
+        if self.store.unsynced_bytes <= UNSYNCED_BYTES_MIN:
+            return False
+        # Else it might sync between the look and the kill.
+        self.store.process.freeze()
+        if self.store.unsynced_bytes > UNSYNCED_BYTES_MIN:
+            return True
+        self.store.process.thaw()
+        return False
 
 
 @pytest.fixture(params=["redis", "valkey"])

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from streams.spawn import HOST, free_port
+from tests.servers.broker_security import LISTENER, SecureListener
 from tests.servers.cache import cached, run_tool
 from tests.servers.process import ServerProcess, exchange
 
@@ -62,6 +63,8 @@ class ApacheKafka:
         For data, configuration and logs. By default a temporary one that goes with the context.
     ports
         Of the brokers; by default free ones.
+    listener
+        For clients that have to show who they are; the brokers keep one without for each other.
 
     Attributes
     ----------
@@ -82,6 +85,7 @@ class ApacheKafka:
         n_brokers: int = 1,
         directory: Path | None = None,
         ports: tuple[int, ...] = (),
+        listener: SecureListener | None = None,
     ) -> None:
         self.version = version
         self.n_brokers = n_brokers
@@ -89,12 +93,14 @@ class ApacheKafka:
         self._directory = directory or Path(self._own.name if self._own else "")
         self._ports = ports or tuple(free_port() for _ in range(n_brokers))
         self._controllers = tuple(free_port() for _ in range(n_brokers))
+        self._listener = listener
+        self._secure_ports = tuple(free_port() for _ in range(n_brokers)) if listener else ()
         self.brokers: tuple[ServerProcess, ...] = ()
 
     @property
     def address(self) -> str:
         """Bootstrap addresses, separated by commas."""
-        return ",".join(f"{HOST}:{port}" for port in self._ports)
+        return ",".join(f"{HOST}:{port}" for port in self._secure_ports or self._ports)
 
     def start(self, i: int | None = None) -> None:
         """Start all brokers or one of them, and return once they answer."""
@@ -155,17 +161,18 @@ class ApacheKafka:
         return self.brokers if i is None else (self.brokers[i],)
 
     def _prepare(self) -> None:
-        libs = jars(self.version)
+        java = java_command(self.version)
         brokers = []
         for i, port in enumerate(self._ports):
             home = self._directory / f"broker-{i}"
             home.mkdir(parents=True, exist_ok=True)
             config = home / "server.properties"
             config.write_text("".join(f"{k}={v}\n" for k, v in self._options(i, home).items()))
-            format_command = [_java(), *_jvm(libs), "kafka.tools.StorageTool", "format"]
+            format_command = [*java, "kafka.tools.StorageTool", "format"]
             options = ["-t", CLUSTER_ID, "-c", str(config), "--ignore-formatted"]
+            options += self._listener.format_options if self._listener else []
             run_tool([*format_command, *options], HINT)
-            command = [_java(), *_jvm(libs), "kafka.Kafka", str(config)]
+            command = [*java, "kafka.Kafka", str(config)]
             log = home / "broker.log"
             brokers.append(ServerProcess(f"broker {i}", command, _Answers(port), log))
         self.brokers = tuple(brokers)
@@ -175,12 +182,16 @@ class ApacheKafka:
         n_copies = self.n_brokers
         n_in_sync = 2 if n_copies > 2 else 1
         listeners = f"PLAINTEXT://{HOST}:{self._ports[i]}"
+        protocols = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"
+        if self._listener is not None:
+            listeners += f",{LISTENER}://{HOST}:{self._secure_ports[i]}"
+            protocols += f",{LISTENER}:{self._listener.protocol}"
         return {
             "process.roles": "broker,controller",
             "node.id": i,
             "controller.quorum.voters": ",".join(voters),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": protocols,
             "listeners": f"{listeners},CONTROLLER://{HOST}:{self._controllers[i]}",
             "advertised.listeners": listeners,
             "log.dirs": home / "data",
@@ -199,6 +210,7 @@ class ApacheKafka:
             # By default a broker that was killed is refused for 9 s, until its past life is over.
             "broker.session.timeout.ms": 3_000,
             "broker.heartbeat.interval.ms": 500,
+            **(self._listener.options() if self._listener else {}),
         }
 
 
@@ -236,20 +248,24 @@ def jars(version: str) -> Path:
     return cached(f"kafka-{version}", fetch)
 
 
-def _java() -> str:
-    return shutil.which("java") or "java"
+def java_command(version: str) -> list[str]:
+    """Give the words that run a main class of a version, which is to follow.
 
-
-def _jvm(libs: Path) -> list[str]:
+    Raises
+    ------
+    ProfilerError
+        If it cannot be fetched.
+    """
     # The first compiler alone starts in half the time, and no test lives long enough to lose by it.
     options = [f"-Xmx{HEAP_MB}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     # Standard error is its log; what it says at the level of info is of no use to a test.
     return [
+        shutil.which("java") or "java",
         *options,
         "-XX:+ExitOnOutOfMemoryError",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-cp",
-        f"{libs}/*",
+        f"{jars(version)}/*",
     ]
 
 

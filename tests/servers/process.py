@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -129,12 +130,13 @@ class ServerProcess:
             return log.read().decode(errors="replace").strip()
 
 
-def exchange(port: int, request: bytes) -> bytes:
+def exchange(port: int, request: bytes, tls: ssl.SSLContext | None = None) -> bytes:
     """Send a request to a loopback port and give the beginning of the answer; empty if none."""
     try:
-        with socket.create_connection((HOST, port), PROBE_TIMEOUT_S) as connection:
-            connection.settimeout(PROBE_TIMEOUT_S)
-            connection.sendall(request)
-            return connection.recv(64)
+        with socket.create_connection((HOST, port), PROBE_TIMEOUT_S) as bare:
+            bare.settimeout(PROBE_TIMEOUT_S)
+            with tls.wrap_socket(bare, server_hostname=HOST) if tls else bare as connection:
+                connection.sendall(request)
+                return connection.recv(64)
     except OSError:
         return b""

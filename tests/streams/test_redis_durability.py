@@ -16,7 +16,7 @@ from streams.redis_durability import MARK_TTL_S
 from streams.redis_store import RedisStore
 from streams.spawn import HOST
 from streams.store import MARK_KEY
-from tests.servers.installed_redis import RedisServer, needs_redis
+from tests.servers.redis_server import Kind, RedisServer
 from tests.stores import play, write
 
 pytestmark = pytest.mark.integration
@@ -262,19 +262,15 @@ def test_without_an_append_only_file_nothing_is_durable_and_it_is_asked_once(
     play(server.url, scenario)
 
 
-@needs_redis
-def test_a_server_without_the_command_cannot_tell(tmp_path: Path) -> None:
+def test_a_server_without_the_command_cannot_tell(tmp_path: Path, redis_7: Kind) -> None:
     async def scenario(store: RedisStore) -> None:
         await store.commit([write("a")])
         assert await store.durability() == "aof"
 
         assert not await store.until_durable()
 
-    with RedisServer(tmp_path) as old:
-        with redis.Redis(HOST, old.port) as client:
-            if "waitaof" in client.command():
-                pytest.skip("this Redis has WAITAOF")
-        play(f"redis://{HOST}:{old.port}", scenario)
+    with RedisServer(redis_7, tmp_path, options={"appendfsync": "always"}) as old:
+        play(old.url, scenario)
 
 
 async def until(happens: Callable[[], bool]) -> None:

@@ -166,6 +166,34 @@ def test_an_unreadable_key_file_is_refused(tmp_path: Path) -> None:
     assert error.setting == "PROFILER_PSEUDONYM_KEY_FILE"
 
 
+@pytest.mark.parametrize(
+    ("given", "setting"),
+    [
+        ({"SECURITY": "sasl_ssl", "PASSWORD": "p"}, "USER"),
+        ({"SECURITY": "sasl_ssl", "USER": "u"}, "PASSWORD"),
+        ({"SECURITY": "ssl", "PASSWORD": "p"}, "PASSWORD"),
+        ({"USER": "u"}, "USER"),
+        ({"CA_FILE": "ca.crt"}, "CA_FILE"),
+        ({"SECURITY": "SASL_PLAINTEXT"}, "SECURITY"),
+        ({"SECURITY": "ssl", "SASL_MECHANISM": "GSSAPI"}, "SASL_MECHANISM"),
+    ],
+)
+def test_what_brokers_ask_for_is_set_as_a_whole(given: dict[str, str], setting: str) -> None:
+    error = refusal(KEY | {f"PROFILER_BROKER_{name}": text for name, text in given.items()})
+
+    assert error.setting == f"PROFILER_BROKER_{setting}"
+
+
+def test_the_password_of_the_brokers_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hunter2\n")
+    sasl = {"PROFILER_BROKER_SECURITY": "sasl_ssl", "PROFILER_BROKER_USER": "u"}
+
+    settings = load_settings(KEY | sasl | {"PROFILER_BROKER_PASSWORD_FILE": str(file)})
+
+    assert settings.broker_password.reveal() == "hunter2"
+
+
 def test_a_key_of_the_environment_wins_over_a_key_file_of_the_toml_file(tmp_path: Path) -> None:
     file = tmp_path / "profiler.toml"
     file.write_text('pseudonym_key_file = "/nowhere"')
@@ -176,7 +204,12 @@ def test_a_key_of_the_environment_wins_over_a_key_file_of_the_toml_file(tmp_path
 
 
 def test_secrets_are_never_shown() -> None:
-    settings = load_settings(KEY | {"PROFILER_STORE_URL": "redis://user:hunter2@h:1/0"})
+    sasl = {"SECURITY": "sasl_ssl", "USER": "u", "PASSWORD": "hunter2"}
+    settings = load_settings(
+        KEY
+        | {f"PROFILER_BROKER_{name}": text for name, text in sasl.items()}
+        | {"PROFILER_STORE_URL": "redis://user:hunter2@h:1/0"}
+    )
 
     shown = f"{settings!r} {settings} {settings.public()} {settings.pseudonym_key}"
 
