@@ -17,6 +17,8 @@ from streams.patience import Patience
 from streams.store import Durability, Store
 
 Acknowledge = Callable[[], None]
+DELIVERIES_MAX: Final = 65_536
+"""About 1 KB each, and the store may take its time."""
 DURABLE_AFTER_S: Final = 3.0
 """Default horizon of a store that cannot tell. A store that syncs every second may be one second
 late before it says so by slowing down its writers (Redis 7, ``appendfsync everysec``)."""
@@ -44,6 +46,12 @@ class Acknowledgements:
         self._arrived = asyncio.Event()
         self._none_left = asyncio.Event()
         self._none_left.set()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def wait_for_room(self) -> None:
+        """Return once fewer than `DELIVERIES_MAX` wait."""
+        await self._has_room.wait()
 
     def add(self, acknowledge: Iterable[Acknowledge]) -> None:
         """Take what was written just now: every write of it has been answered."""
@@ -52,12 +60,14 @@ class Acknowledgements:
         if self._waiting:
             self._none_left.clear()
             self._arrived.set()
+        self._look_for_room()
 
     def clear(self) -> None:
         """Drop all: it must be done again."""
         self._waiting.clear()
         self._durability = None
         self._none_left.set()
+        self._look_for_room()
 
     async def wait_until_none_left(self) -> None:
         """Return once everything that was added has been acknowledged or dropped."""
@@ -78,7 +88,14 @@ class Acknowledgements:
                 for _ in range(await self._n_durable()):
                     _, acknowledge = self._waiting.popleft()
                     acknowledge()
+                self._look_for_room()
             self._none_left.set()
+
+    def _look_for_room(self) -> None:
+        if len(self._waiting) < DELIVERIES_MAX:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
 
     async def _n_durable(self) -> int:
         """Wait until something is durable; how many of those that wait are."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol
 
 from aiokafka import ConsumerRecord
 from faust.streams import Stream
 from faust.types import AgentT, EventT, StreamT, TopicT
 from mode.supervisors import CrashingSupervisor
 
-from streams.batching import BatchApp, acknowledge
+from streams.batching import BatchApp, acknowledge, take_records
 from streams.inbox import Delivery
 
 
@@ -61,7 +61,7 @@ def _delivery(app: BatchApp, event: EventT[list[ConsumerRecord]]) -> Delivery:
     return Delivery(
         topic=tp.topic,
         partition=tp.partition,
-        records=cast(list[ConsumerRecord], event.value),
+        records=take_records(event),
         acknowledge=partial(acknowledge, event),
         is_current=partial(app.is_current, event),
     )

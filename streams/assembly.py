@@ -73,7 +73,7 @@ def assemble(settings: Settings) -> Assembly:
             screen(settings),
             homes=settings.partitions,
         ),
-        bank=ModelBank(DEFAULT_SPEC),
+        bank=ModelBank(DEFAULT_SPEC, waiting_max=settings.arena_rows),
         store=store,
         dead_letters=dead_letters,
         forwards=forwards,

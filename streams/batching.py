@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Set
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from aiokafka import ConsumerRecord
@@ -51,8 +51,18 @@ def acknowledge(event: EventT[list[ConsumerRecord]], text: str = "") -> None:
         Kept as metadata of the offset commit, and given back with the next assignment.
     """
     event.ack()
-    # The message waits in its partition's queue for the commit; its records need not.
     event.message.value = text  # type: ignore[assignment]  # Faust does not look at it any more
+
+
+def take_records(event: EventT[list[ConsumerRecord]]) -> list[ConsumerRecord]:
+    """Take the records out of a batch.
+
+    Event and message are kept until the offset is committed, which may be long after the records
+    have been worked on.
+    """
+    records = cast(list[ConsumerRecord], event.value)
+    event.value = event.message.value = None
+    return records
 
 
 class BatchApp(faust.App):
@@ -274,7 +284,7 @@ class _BatchConsumer(AIOKafkaConsumer):
     def is_outstanding(self, message: Message) -> bool:
         """Whether a batch was delivered in the assignment that holds."""
         progress = self._progress.get(message.tp)
-        return progress is not None and any(m is message for m in progress.outstanding)
+        return progress is not None and progress.is_outstanding(message)
 
     def rewind(self) -> None:
         """See `BatchApp.rewind`."""

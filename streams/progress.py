@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
-from faust.types.tuples import ConsumerMessage
+from faust.types.tuples import ConsumerMessage, Message
 
 from profiler.errors import TopicReplaced
 
@@ -17,7 +16,7 @@ class Progress:
     __slots__ = ("acknowledged", "committed", "delivered", "outstanding", "texts")
 
     def __init__(self) -> None:
-        self.outstanding: deque[ConsumerMessage] = deque()
+        self.outstanding: deque[tuple[int, ConsumerMessage]] = deque()
         self.texts: dict[int, str] = {}
         self.delivered = 0
         self.acknowledged: int | None = None
@@ -38,14 +37,14 @@ class Progress:
                 f"{first_offset} after {self.delivered}: it lost its end or was made anew"
             )
         self.delivered = message.offset + 1
-        self.outstanding.append(message)
+        self.outstanding.append((first_offset, message))
 
     def to_commit(self) -> int | None:
         """Offset after the acknowledged prefix, where it is not committed yet."""
         # Asked of the messages themselves: a late acknowledgement from an earlier assignment is of
         # a message in no queue, and vouches for nothing even where a new batch ends alike.
-        while self.outstanding and self.outstanding[0].acked:
-            message: Any = self.outstanding.popleft()
+        while self.outstanding and self.outstanding[0][1].acked:
+            message: Any = self.outstanding.popleft()[1]
             self.acknowledged = message.offset + 1
             self.texts[self.acknowledged] = message.value
         return None if self.acknowledged == self.committed else self.acknowledged
@@ -57,6 +56,9 @@ class Progress:
 
     def lag(self, highwater: int | None) -> int:
         """Records of the partition that are not acknowledged."""
-        batches: Iterable[Any] = (m.value for m in self.outstanding if not m.acked)
-        left = next(iter(batches), None)
-        return highwater - left[0].offset if left and highwater is not None else 0
+        left = next((first for first, message in self.outstanding if not message.acked), None)
+        return 0 if left is None or highwater is None else highwater - left
+
+    def is_outstanding(self, message: Message) -> bool:
+        """Whether a batch was delivered in this assignment, and has not been counted since."""
+        return any(known is message for _, known in self.outstanding)

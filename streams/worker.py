@@ -292,6 +292,7 @@ class Worker:
             work = following.work if following else None
             await self._committer.settle(refused, flight.received.work, work)
             self._observe(flight.received.work, len(refused))
+        await self._acknowledgements.wait_for_room()
         self._acknowledgements.add(flight.received.acknowledge)
 
     def _observe(self, work: Work, n_refused: int) -> None:

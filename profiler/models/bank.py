@@ -12,8 +12,8 @@ from profiler.columns import EventColumns, Floats, Rows
 from profiler.models.purchase import Labels, PurchaseInSession
 from profiler.spec import Spec
 
-DUE_MAX: Final = 500_000
-"""Sessions waited for per partition; beyond it the earliest are left to their owner's return."""
+WAITING_MAX: Final = 100_000
+"""Default number of sessions that are waited for."""
 
 
 class ModelBank:
@@ -23,10 +23,15 @@ class ModelBank:
     ----------
     spec
         Provides the features.
+    waiting_max
+        Sessions whose end is waited for, of all partitions together; beyond it the earliest are
+        left to their owner's return. More than the rows in memory are of no use: the label of a
+        session is taken from its row.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, waiting_max: int = WAITING_MAX) -> None:
         self.purchase = PurchaseInSession(spec.feature_names)
+        self._waiting_max = waiting_max
         self._due: dict[int, DueIndex] = {}
 
     def predict(self, known: Floats, rows: Rows, events: EventColumns) -> Labels:
@@ -42,6 +47,8 @@ class ModelBank:
     def wait_for(self, partition: int, pids: Sequence[str], due_ms: Sequence[int]) -> None:
         """Note when the sessions of these people end, by the time of this partition."""
         self._due.setdefault(partition, DueIndex()).add(pids, due_ms)
+        while (n_excess := sum(map(len, self._due.values())) - self._waiting_max) > 0:
+            max(self._due.values(), key=len).drop_earliest(n_excess)
 
     def due(self, partition: int, watermark_ms: int) -> list[str]:
         """People of a partition whose sessions have ended by its watermark."""
@@ -72,6 +79,8 @@ class ModelBank:
 class DueIndex:
     """Who is waited for until when: a heap with lazy updates.
 
+    Each has one place in the heap, that of a time that it had once and may have outlived.
+
     Examples
     --------
     >>> index = DueIndex()
@@ -85,6 +94,9 @@ class DueIndex:
         self._due: dict[str, int] = {}
         self._heap: list[tuple[int, str]] = []
 
+    def __len__(self) -> int:
+        return len(self._due)
+
     def add(self, pids: Sequence[str], due_ms: Sequence[int]) -> None:
         """Wait for these people; a later time replaces an earlier one."""
         due, heap = self._due, self._heap
@@ -92,19 +104,28 @@ class DueIndex:
             if pid not in due:
                 heapq.heappush(heap, (time, pid))
             due[pid] = time
-        while len(due) > DUE_MAX:
-            _, pid = heapq.heappop(heap)
-            due.pop(pid, None)
 
     def pop(self, watermark_ms: int) -> list[str]:
         """People whose time is before the watermark; they are waited for no longer."""
         found = []
         while self._heap and self._heap[0][0] < watermark_ms:
-            _, pid = heapq.heappop(self._heap)
-            time = self._due[pid]
-            if time < watermark_ms:
-                del self._due[pid]
+            if pid := self._pop_earliest():
                 found.append(pid)
-            else:
-                heapq.heappush(self._heap, (time, pid))
         return found
+
+    def drop_earliest(self, n: int) -> None:
+        """Wait no longer for the n people whose times are the earliest."""
+        n_left = max(0, len(self) - n)
+        while len(self) > n_left:
+            self._pop_earliest()
+
+    def _pop_earliest(self) -> str | None:
+        """Take off the heap's first, or give it the place of the time that it has by now."""
+        noted_ms, pid = self._heap[0]
+        time = self._due[pid]
+        if time > noted_ms:
+            heapq.heapreplace(self._heap, (time, pid))
+            return None
+        heapq.heappop(self._heap)
+        del self._due[pid]
+        return pid

@@ -287,6 +287,26 @@ def test_a_worker_that_takes_nothing_stops_the_fetching(topics: Settings, tmp_pa
     assert n_records == 3_000
 
 
+def test_records_are_let_go_of_before_their_batch_is_acknowledged(
+    topics: Settings, tmp_path: Path
+) -> None:
+    async def scenario() -> tuple[list[object], int]:
+        worker = RecordingWorker(acknowledges=False)
+        async with running(topics, worker, tmp_path) as app:
+            await produce(topics, "events", 300)
+            await until(lambda: worker.n_records() == 300)
+            progress = app.consumer._progress.values()  # type: ignore[attr-defined]
+            kept = [message.value for found in progress for _, message in found.outstanding]
+            lag = sum(app.lags().values())
+            worker.acknowledge_all()
+        return kept, lag
+
+    kept, lag = asyncio.run(scenario())
+
+    assert kept == [None] * len(kept) != []
+    assert lag == 300
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,

@@ -193,6 +193,16 @@ def test_a_session_nobody_returned_to_becomes_a_negative() -> None:
     assert rows["intent.pending_n"].tolist() == [0]
 
 
+def test_the_sessions_waited_for_are_bounded_over_all_partitions() -> None:
+    bank = ModelBank(DEFAULT_SPEC, waiting_max=4)
+
+    bank.wait_for(0, ["early", "active", "late"], [10, 20, 40])
+    bank.wait_for(0, ["active"], [50])
+    bank.wait_for(1, ["a", "b", "c"], [10, 20, 30])
+
+    assert sorted(bank.due(0, 1_000) + bank.due(1, 1_000)) == ["a", "active", "b", "c"]
+
+
 def test_weights_survive_an_export() -> None:
     bank, successor = ModelBank(DEFAULT_SPEC), ModelBank(DEFAULT_SPEC)
     fill_with_buyers_and_browsers(bank)

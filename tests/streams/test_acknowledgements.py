@@ -10,6 +10,7 @@ import pytest
 
 from profiler.errors import StoreRestarted, StoreUnavailable
 from profiler.spec import DEFAULT_SPEC
+from streams import acknowledgements as module
 from streams.acknowledgements import Acknowledgements
 from streams.metrics import Metrics
 from streams.patience import Patience
@@ -150,3 +151,25 @@ def test_what_is_dropped_is_never_acknowledged() -> None:
         await acknowledgements.wait_until_none_left()
 
     assert play(store, body) == ["b"]
+
+
+def test_the_worker_waits_for_a_disk_that_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DELIVERIES_MAX", 3)
+    acknowledged: list[int] = []
+
+    async def scenario() -> tuple[bool, bool]:
+        store = Disk("aof", tells=True)
+        waiting = Acknowledgements(store, Patience(Metrics()), durable_after_s=0.0)
+        running = asyncio.create_task(waiting.run())
+        await waiting.wait_for_room()
+        waiting.add([lambda k=k: acknowledged.append(k) for k in range(3)])  # type: ignore[misc]
+        room = asyncio.create_task(waiting.wait_for_room())
+        await asyncio.sleep(0.01)
+        had_room = room.done()
+        store.synced.set()
+        await room
+        running.cancel()
+        return had_room, room.done()
+
+    assert asyncio.run(scenario()) == (False, True)
+    assert acknowledged == [0, 1, 2]
