@@ -102,6 +102,8 @@ def run(cell: Cell, directory: Path) -> Result:
         books.write(directory / "ledger.jsonl")
         found = check_profiles(settings, directory / "ledger.jsonl")
         letters = check_letters(settings, books.account())
+        for worker in pair:
+            worker.wait_until_ready()
         said = sorted({str(page(worker).get("durability")) for worker in pair})
         return Result(
             store=_name_of(settings),
