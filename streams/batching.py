@@ -277,6 +277,7 @@ class _BatchConsumer(AIOKafkaConsumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek, and tell the app from where it will be delivered."""
+        self._progress.clear()
         found = await self._thread.seek_and_tell()
         await self.app.assigned(found)
         return {tp: offset for tp, (offset, _) in found.items() if offset >= 0}
