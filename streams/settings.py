@@ -120,7 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 16_384
     queue_events_max: Annotated[
         int,
-        Meta(ge=1, le=10_000_000, description="events or KiB that wait before reading is held back"),
+        Meta(ge=1, le=10_000_000, description="events or KiB that wait before reading is paused"),
     ] = 65_536
     fetch_max_wait_ms: Annotated[
         int, Meta(ge=1, le=30_000, description="longest wait of a fetch for more records, ms")
