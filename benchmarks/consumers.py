@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Protocol, Self
 
@@ -100,6 +101,12 @@ class Child:
             self._process.wait()
         self._log.close()
 
+    @property
+    def process_id(self) -> int:
+        """Process id, from the start on."""
+        assert self._process is not None
+        return self._process.pid
+
     def cpu_s(self) -> float:
         """Processor time so far; raises if the process has ended."""
         assert self._process is not None
@@ -129,18 +136,19 @@ class WorkerProcess(Child):
     def progress(self) -> Progress | None:
         """What ``/metrics`` says; None until it counts a batch."""
         spent_s = self.cpu_s()
-        metrics = self._scrape()
-        n_events = sum(n for name, n in metrics.items() if name.startswith("profiler_events_total"))
+        metrics = self.scrape()
+        n_events = n_events_in(metrics)
         if not n_events:
             return None
         return Progress(
             at_s=metrics["profiler_last_commit_timestamp_seconds"],
-            n_events=round(n_events),
+            n_events=n_events,
             cpu_s=spent_s,
             metrics=metrics,
         )
 
-    def _scrape(self) -> dict[str, float]:
+    def scrape(self) -> dict[str, float]:
+        """All of ``/metrics`` by sample; nothing until it listens."""
         connection = http.client.HTTPConnection(HOST, self._port, timeout=SCRAPE_TIMEOUT_S)
         try:
             connection.request("GET", "/metrics")
@@ -177,6 +185,18 @@ class PlainProcess(Child):
         if not int(n_events) or float(at_s) < self.started_s:
             return None
         return Progress(at_s=float(at_s), n_events=int(n_events), cpu_s=spent_s)
+
+
+def n_events_in(metrics: Mapping[str, float]) -> int:
+    """Events that a worker has done, by its ``/metrics``."""
+    return round(sum(n for name, n in metrics.items() if name.startswith("profiler_events_total")))
+
+
+def peak_bytes(process_id: int) -> int:
+    """Most memory that a process has ever had resident."""
+    status = Path(f"/proc/{process_id}/status").read_text("ascii")
+    [kib] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return 1024 * int(kib)
 
 
 def cpu_s(process_id: int) -> float:

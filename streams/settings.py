@@ -134,11 +134,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),
     ] = 100_000
     batch_events_max: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="events of one matrix operation, at most")
+        int, Meta(ge=1, le=1_000_000, description="events or KiB of one matrix operation, at most")
     ] = 16_384
     queue_events_max: Annotated[
         int,
-        Meta(ge=1, le=10_000_000, description="events that wait before reading is held back"),
+        Meta(ge=1, le=10_000_000, description="events or KiB that wait before reading is paused"),
     ] = 65_536
     fetch_max_wait_ms: Annotated[
         int, Meta(ge=1, le=30_000, description="longest wait of a fetch for more records, ms")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
+from benchmarks import memory
 from benchmarks.consumers import KEY, Progress, Servers, WorkerProcess
 from benchmarks.end_to_end import Plan, run
 from benchmarks.freshness import quantile
 from benchmarks.load import Load, preload, times_ms
+from benchmarks.memory import Act, Sample, allowed_bytes, many_users, slow_store, stalled_store
 from benchmarks.paced_producer import Pace, run_paced
 from benchmarks.throughput import measure_until, reached
 from streams.commands.bench import report_lines
@@ -99,6 +101,47 @@ def test_a_quantile_is_linear_inside_its_bucket() -> None:
 
     assert quantile(edges_s, [0.0, 100.0, 100.0, 100.0], 0.5) == pytest.approx(0.015)
     assert quantile(edges_s, [0.0, 0.0, 0.0, 100.0], 0.5) == pytest.approx(0.1)
+
+
+def test_memory_that_grows_on_under_pressure_shows_in_the_slope() -> None:
+    samples = [Sample(float(s), 0, 0, 100e6 + 1e6 * max(s, 40)) for s in range(100)]
+    act = Act("users", samples, window=(0.0, 99.0), peak_bytes=199e6, allowed_bytes=150e6)
+
+    assert act.slope_mb_per_min() == pytest.approx(60)
+    assert not act.is_bounded
+    assert act._replace(allowed_bytes=200e6).is_bounded
+    assert not act._replace(allowed_bytes=200e6, allowed_mb_per_min=30.0).is_bounded
+    assert len(list(act.lines())) == 23
+
+
+def test_what_is_allowed_follows_the_settings() -> None:
+    settings = Settings(pseudonym_key=Secret(KEY))
+    larger = msgspec.structs.replace(settings, arena_rows=200_000, queue_events_max=1_000_000)
+
+    assert allowed_bytes(settings, 0.0) < 1.6e9
+    assert allowed_bytes(larger, 0.0) > allowed_bytes(settings, 0.0) + 0.8e9
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "play",
+    [
+        lambda: many_users(2_000),
+        lambda: stalled_store(rate=500, seconds=2.0),
+        lambda: slow_store(rate=500, seconds=2.0),
+    ],
+    ids=memory.ACTS,
+)
+def test_memory_is_watched_until_everything_is_done(
+    play: Callable[[], Act], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "WARM_UP_S", 1.0)
+
+    act = play()
+
+    assert act.samples[-1].n_done >= 1_000
+    assert act.samples[-1].lag == 0
+    assert 0 < act.peak_bytes < act.allowed_bytes
 
 
 @pytest.mark.integration
