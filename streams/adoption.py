@@ -5,8 +5,9 @@ See `streams.identity` for why a worker must not go on by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import time
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import msgspec
 from kafka import TopicPartition
@@ -16,11 +17,14 @@ from msgspec import Struct
 from profiler.dedupe import INCARNATIONS_MAX
 from profiler.errors import BrokerUnavailable, TopicReplaced, UsageError
 from profiler.forwarding import Seen
-from streams.eventlog import READ, ends_of
+from streams.eventlog import READ, ends_of, places_of
 from streams.identity import REMEDY, TopicIdentity, identities
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import admin_of, topic_ids
+
+CERTAIN_AFTER: Final = 5
+RETRY_INTERVAL_S: Final = 1.0
 
 
 class Adoption(Struct, frozen=True, kw_only=True):
@@ -56,15 +60,17 @@ def check_offsets(settings: Settings) -> None:
         No broker answers.
     """
     for short in READ:
-        ends = ends_of(settings, short)
-        name = settings.topic(short)
-        for number, offset in sorted(_committed(settings, name, ends).items()):
-            if offset > ends[number]:
-                raise TopicReplaced(
-                    f"partition {number} of {name} ends at offset {ends[number]}, but was read up "
-                    f"to {offset}: it lost its end, and new records would be taken for old ones: "
-                    f"{REMEDY}"
-                )
+        attempts = 1
+        while (cut := _cut(settings, short)) and attempts < CERTAIN_AFTER:
+            # A leader that has just taken over may not know yet how far its followers are.
+            attempts += 1
+            time.sleep(RETRY_INTERVAL_S)
+        for number, (offset, end) in cut.items():
+            raise TopicReplaced(
+                f"partition {number} of {settings.topic(short)} ends at offset {end}, but was read "
+                f"up to {offset}: it lost its end, and new records would be taken for old ones: "
+                f"{REMEDY}"
+            )
 
 
 async def adopt(settings: Settings, store: Store) -> list[Adoption]:
@@ -95,13 +101,12 @@ async def adopt(settings: Settings, store: Store) -> list[Adoption]:
 
 
 def _look(settings: Settings, short: str, before: TopicIdentity, topic_id: str) -> Adoption:
-    name, ends = settings.topic(short), ends_of(settings, short)
+    name = settings.topic(short)
     outcome: Literal["unchanged", "made anew", "lost its end"] = "unchanged"
     if before.id != topic_id:
-        outcome, begins = "made anew", dict.fromkeys(ends, 0)
+        outcome, begins = "made anew", {n: 0 for _, n in sorted(places_of(settings, [name]))}
     else:
-        committed = _committed(settings, name, ends)
-        begins = {n: ends[n] for n, offset in committed.items() if offset > ends[n]}
+        begins = {number: end for number, (_, end) in _cut(settings, short).items()}
         outcome = "lost its end" if begins else "unchanged"
     incarnation = before.incarnation + (outcome != "unchanged")
     if incarnation >= INCARNATIONS_MAX:
@@ -109,9 +114,16 @@ def _look(settings: Settings, short: str, before: TopicIdentity, topic_id: str) 
     return Adoption(name=name, outcome=outcome, incarnation=incarnation, begins=begins)
 
 
-def _committed(settings: Settings, name: str, numbers: Mapping[int, Any]) -> dict[int, int]:
-    found = _group_offsets(settings, name, list(numbers))
-    return {p.partition: at.offset for p, at in found.items() if at.offset >= 0}
+def _cut(settings: Settings, short: str) -> dict[int, tuple[int, int]]:
+    """Committed offset and end of partitions that end before it."""
+    name = settings.topic(short)
+    numbers = sorted(n for _, n in places_of(settings, [name]))
+    # The ends afterwards: meanwhile others may read on, and commit.
+    committed = {
+        p.partition: at.offset for p, at in _group_offsets(settings, name, numbers).items()
+    }
+    ends = ends_of(settings, short)
+    return {n: (at, ends[n]) for n, at in sorted(committed.items()) if at > ends[n]}
 
 
 def _group_offsets(

@@ -9,6 +9,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from profiler.errors import BrokerUnavailable, ConfigurationError, UsageError
+from streams import broker as broker_module
 from streams import topics
 from streams.settings import TOPICS, Settings
 from streams.topics import create_topics, topic_ids
@@ -60,7 +61,7 @@ def test_missing_topics_are_named_in_full(settings: Settings) -> None:
 def test_a_broker_that_does_not_answer_is_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(topics, "BOOTSTRAP_TIMEOUT_MS", 100)
+    monkeypatch.setattr(broker_module, "BOOTSTRAP_TIMEOUT_MS", 100)
 
     with pytest.raises(BrokerUnavailable, match="no answer from Kafka at 127"):
         create_topics(msgspec.structs.replace(settings, brokers="127.0.0.1:1"))
