@@ -33,6 +33,7 @@ class Patience:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._waiting: Counter[str] = Counter()
+        self._answered: set[str] = set()
 
     async def until_done(self, action: Callable[[], Awaitable[_Result]]) -> _Result:
         """Return what `action` gives once the other side is there.
@@ -51,20 +52,27 @@ class Patience:
                         self._begin(side, fault)
                 except StoreRestarted:
                     # It answers again, although not what was hoped for.
-                    self._tell_resumed(side)
+                    self._note_answer(side)
                     raise
                 else:
-                    self._tell_resumed(side)
+                    self._note_answer(side)
                     return result
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, BACKOFF_MAX_S)
         finally:
             if side is not None:
-                self._waiting[side] -= 1
-                self._metrics.set_paused(side, self._waiting[side] > 0)
+                self._end(side)
 
-    def _tell_resumed(self, side: str | None) -> None:
-        if side is not None and self._waiting[side] == 1:
+    def _note_answer(self, side: str | None) -> None:
+        if side is not None:
+            self._answered.add(side)
+
+    def _end(self, side: str) -> None:
+        self._waiting[side] -= 1
+        if self._waiting[side]:
+            return
+        self._metrics.set_paused(side, False)
+        if side in self._answered:
             _log.info("resumed", waited_for=side)
 
     def _begin(self, side: str, fault: StoreUnavailable | BrokerUnavailable) -> None:
@@ -72,5 +80,6 @@ class Patience:
         # A read and a write may wait at the same time: that is one pause.
         if self._waiting[side] == 1:
             _log.warning("paused", waiting_for=side, fault=str(fault))
+            self._answered.discard(side)
             self._metrics.count_pause(side)
             self._metrics.set_paused(side, True)
