@@ -35,7 +35,7 @@ STEPS_MAX: Final = 400
 PAUSE_S: Final = 0.1
 TYPES: Final = ("click", "browse", "cart", "purchase")
 KINDS: Final = (
-    *("crash", "pause", "freeze", "thaw", "start", "rebalance", "store loses"),
+    *("crash", "pause", "pause", "freeze", "thaw", "start", "rebalance", "store loses"),
     *("store fails", "store answers", "broker fails", "broker answers"),
 )
 

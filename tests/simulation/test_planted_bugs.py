@@ -20,7 +20,7 @@ from streams.worker import Worker
 from tests.simulation.campaign import fails, faults_of
 from tests.simulation.member import Member
 
-SEEDS: Final = 60
+SEEDS: Final = 200
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
