@@ -60,6 +60,7 @@ class Member:
         self._awake = asyncio.Event()
         self._awake.set()
         self._flows = False
+        self._taking_over: asyncio.Task[None] | None = None
         self._feeders: list[asyncio.Task[None]] = []
         self._delivered: dict[Place, deque[Entry]] = {}
         self._context = contextvars.copy_context()
@@ -114,7 +115,11 @@ class Member:
         await self.give_up()
         self.is_in_group = not self.is_dead
 
-    async def take_over(self, places: Mapping[Place, tuple[int, str]]) -> None:
+    def take_over(self, places: Mapping[Place, tuple[int, str]]) -> None:
+        """Be given partitions; the group does not wait until they are read."""
+        self._taking_over = self._start(self._take_over(places))
+
+    async def _take_over(self, places: Mapping[Place, tuple[int, str]]) -> None:
         """Be given partitions, all that it has from now on, to be read from these offsets."""
         await self.worker.assigned(places)
         self._delivered = {place: deque() for place in places}
@@ -124,6 +129,8 @@ class Member:
     async def give_up(self) -> None:
         """Finish what is in flight, commit it, and drop all partitions."""
         self._flows = False
+        if self._taking_over is not None:
+            self._taking_over.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await self.worker.revoked(sorted(self._delivered))

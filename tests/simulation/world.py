@@ -105,7 +105,7 @@ class World:
                 mine = [(t, p) for t, p in self.logs if p % len(there) == k]
                 for place in mine:
                     self.owner[place] = member
-                await member.take_over({place: self.committed[place] for place in mine})
+                member.take_over({place: self.committed[place] for place in mine})
 
     def lose_unsynced_writes(self) -> None:
         """Restart the store with what it has on disk."""
