@@ -50,13 +50,14 @@ async def recognise(store: Store, topic_ids: Mapping[str, str]) -> dict[str, int
     """
     known = await identities(store)
     for name, topic_id in topic_ids.items():
-        identity = known.setdefault(name, TopicIdentity(topic_id))
-        if identity.id != topic_id:
+        if name not in known:
+            known[name] = TopicIdentity(topic_id)
+            await store.put_topic(name, msgspec.json.encode(known[name]))
+        elif known[name].id != topic_id:
             raise TopicReplaced(
-                f"the topic {name} was made anew (its id is {topic_id}, was {identity.id}), and "
+                f"the topic {name} was made anew (its id is {topic_id}, was {known[name].id}), and "
                 f"its records would be taken for old ones: {REMEDY}"
             )
-        await store.put_topic(name, msgspec.json.encode(identity))
     return {name: known[name].incarnation for name in topic_ids}
 
 
