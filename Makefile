@@ -34,7 +34,7 @@ test: install ## Run all tests (with the embedded broker and store)
 
 SEEDS ?= 1000
 simulate: install ## Run the worker in a simulated world under SEEDS schedules of faults
-	SIMULATE_SEEDS=$(SEEDS) $(BIN)/pytest -q tests/simulation
+	SIMULATE_SEEDS=$(SEEDS) $(BIN)/pytest -q -n auto tests/simulation
 
 KAFKA := 4.4.0
 BROKERS := 1
