@@ -281,6 +281,23 @@ def decode_batch(values: Sequence[bytes | None]) -> tuple[list[AnyEvent | None],
     return (events, []) if None not in events else _decode_one_by_one(values)
 
 
+def event_of(fields: dict[str, object]) -> AnyEvent | str:
+    """Event with these fields, JSON values, or the reason why there is none.
+
+    Examples
+    --------
+    >>> event_of({"type": "click", "ts": 1, "user_id": "u"}).user_id, event_of({"type": "dance"})
+    ('u', 'unknown_type')
+    """
+    try:
+        event: AnyEvent = msgspec.convert(fields, AnyEvent)
+    except msgspec.ValidationError as fault:
+        return _reason_of(str(fault))
+    except _FAULTS:
+        return "malformed"
+    return event
+
+
 _FAULTS: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DECODER: Final = msgspec.json.Decoder(AnyEvent)

@@ -6,6 +6,7 @@ from typing import Final
 
 from profiler.errors import UsageError
 from profiler.sources import (
+    cloudevents,
     movielens,
     native,
     online_retail,
@@ -15,9 +16,26 @@ from profiler.sources import (
     taobao,
     yoochoose,
 )
+from profiler.sources.message import Format, Message, Messages
 from profiler.sources.source import Converted, Form, Source
 
-__all__ = ["SOURCES", "SOURCE_NAMES", "Converted", "Form", "Source", "source_named"]
+__all__ = [
+    "FORMATS",
+    "FORMAT_NAMES",
+    "SOURCES",
+    "SOURCE_NAMES",
+    "Converted",
+    "Form",
+    "Format",
+    "Message",
+    "Source",
+    "source_named",
+]
+
+FORMATS: Final[tuple[Format, ...]] = (cloudevents.FORMAT,)
+"""Foreign messages that are recognised, the first that claims one takes it."""
+
+FORMAT_NAMES: Final[tuple[str, ...]] = tuple(format.name for format in FORMATS)
 
 SOURCES: Final[tuple[Source, ...]] = (
     native.SOURCE,
@@ -28,6 +46,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     otto.SOURCE,
     yoochoose.SOURCE,
     movielens.SOURCE,
+    *map(Messages, FORMATS),
 )
 
 SOURCE_NAMES: Final[tuple[str, ...]] = tuple(source.name for source in SOURCES)

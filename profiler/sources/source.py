@@ -74,11 +74,18 @@ class Origin(Struct, frozen=True, gc=False):
             end = self.stem[len(digest) + 1 - STEM_CHARS_MAX :]
             msgspec.structs.force_setattr(self, "stem", f"{digest}-{end}")
 
-    def record(self, event: dict[str, object], row: str) -> Converted:
-        """Make the record of an event that was read from a row. Completes `event` in place."""
-        event["event_id"] = f"{self.source}:{self.stem}:{row}"
+    def record(self, event: dict[str, object], row: str, *, keep_id: bool = False) -> Converted:
+        """Make the record of an event that was read from a row. Completes `event` in place.
+
+        Parameters
+        ----------
+        keep_id
+            Keep the id that the event has; two rows with the same id are then one event.
+        """
+        if not keep_id or not event.get("event_id"):
+            event["event_id"] = f"{self.source}:{self.stem}:{row}"
         event["source"] = self.source
-        subject = event.get("user_id") or event.get("anonymous_id")
+        subject = event.get("user_id") or event.get("device_id") or event.get("anonymous_id")
         ts = event["ts"]
         return Converted(
             subject.encode() if isinstance(subject, str) else None,
