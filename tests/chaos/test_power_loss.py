@@ -103,6 +103,16 @@ def test_offsets_are_committed_for_what_is_durable_alone(scene: Scene) -> None:
     assert_nothing_is_lost(scene)
 
 
+def test_a_store_that_stays_away_for_long_is_not_believed_meanwhile(scene: Scene) -> None:
+    scene.work(2 * EVENTS_PER_S)
+    scene.lose_power()
+    died_s = time.monotonic()
+    until(lambda: time.monotonic() > died_s + 2 * scene.settings.durable_after_s)
+    scene.store.start()
+
+    assert_nothing_is_lost(scene)
+
+
 def assert_nothing_is_lost(scene: Scene) -> None:
     account = scene.load.stop()
     wait_until_consumed(scene.settings, WAIT_S)
