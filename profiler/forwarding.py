@@ -14,12 +14,14 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from profiler.dedupe import partition_number
+from profiler.dedupe import is_forwarded, partition_number
 from profiler.records import Forward, RawRecord, Record
 
 ORIGIN_HEADER: Final = "profiler.origin"
 METADATA_BYTES_MAX: Final = 4_096
 """What Kafka keeps with a committed offset by default (``offset.metadata.max.bytes``)."""
+ORIGINS_MAX: Final = 400
+"""Partitions of events whose offsets fit into that, each below 2**42."""
 
 _VERSION: Final = "1"
 _CONTINUES: Final = 0x80
@@ -88,9 +90,11 @@ class Seen:
             if offset <= highest.get(code, -1):
                 n_repeated += 1
                 continue
+            if code not in highest:
+                self._forget_former(code)
             highest[code] = offset
             partition = partition_number(code)
-            headers = [header for header in record.headers if header[0] != ORIGIN_HEADER]
+            headers = without_origin(record.headers)
             admitted.records.append(
                 RawRecord(
                     self._topic, partition, offset, timestamp, record.key, record.value, headers
@@ -99,6 +103,13 @@ class Seen:
             admitted.offsets.append(record.offset)
             admitted.origins.append(code)
         return admitted._replace(n_repeated=n_repeated)
+
+    def _forget_former(self, code: int) -> None:
+        """Forget a partition as it was before its topic was made anew: else the text only grows."""
+        place = is_forwarded(code), partition_number(code)
+        for known in [c for c in self.highest if c < code]:
+            if (is_forwarded(known), partition_number(known)) == place:
+                del self.highest[known]
 
     def encode(self) -> str:
         """Write it as text for the metadata of an offset commit: about 8 bytes per partition."""
@@ -141,13 +152,23 @@ def origin_header(forward: Forward) -> tuple[str, bytes]:
     return ORIGIN_HEADER, b"%d:%d:%d" % (forward.origin, record.offset, timestamp)
 
 
+def without_origin(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Headers as the producer set them."""
+    return [header for header in headers if header[0] != ORIGIN_HEADER]
+
+
 def origin_of(record: Record) -> tuple[int, int, int | None] | None:
-    """Code of the partition, offset and timestamp at which a forwarded record arrived."""
-    for name, value in record.headers:
+    """Code of the partition, offset and timestamp at which a forwarded record arrived.
+
+    None where it does not say so, or says what cannot be.
+    """
+    for name, value in reversed(record.headers):
         if name == ORIGIN_HEADER:
             try:
                 code, offset, timestamp = map(int, value.split(b":"))
             except ValueError:
+                return None
+            if code < 0 or offset < 0:
                 return None
             return code, offset, None if timestamp < 0 else timestamp
     return None

@@ -22,6 +22,10 @@ DELIVERIES_MAX: Final = 65_536
 DURABLE_AFTER_S: Final = 3.0
 """Default horizon of a store that cannot tell. A store that syncs every second may be one second
 late before it says so by slowing down its writers (Redis 7, ``appendfsync everysec``)."""
+INTERVAL_S: Final = 0.1
+"""How often at most a store that cannot tell is asked whether it is still the one that it was."""
+DURABILITY_KEPT_S: Final = 60.0
+"""So long it may go unnoticed that somebody switched the append-only file of a store on."""
 
 
 class Acknowledgements:
@@ -42,6 +46,8 @@ class Acknowledgements:
         self._patience = patience
         self._durable_after_s = durable_after_s
         self._durability: Durability | None = None
+        self._durability_known_until_s = 0.0
+        self._can_tell = True
         self._waiting: deque[tuple[float, Acknowledge]] = deque()
         self._arrived = asyncio.Event()
         self._none_left = asyncio.Event()
@@ -66,6 +72,7 @@ class Acknowledgements:
         """Drop all: it must be done again."""
         self._waiting.clear()
         self._durability = None
+        self._can_tell = True
         self._none_left.set()
         self._look_for_room()
 
@@ -99,16 +106,24 @@ class Acknowledgements:
 
     async def _n_durable(self) -> int:
         """Wait until something is durable; how many of those that wait are."""
-        n_written = len(self._waiting)
-        if await self._patience.until_done(self._store.until_durable):
-            return n_written
-        if self._durability is None:
-            self._durability = await self._patience.until_done(self._store.durability)
-        if self._durability == "none":
-            return n_written
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._waiting[0][0] + self._durable_after_s - loop.time())
-        old_s = loop.time() - self._durable_after_s
-        # Asked again: if the store restarted meanwhile, this tells.
-        await self._patience.until_done(self._store.until_durable)
+        if not self._can_tell:
+            if await self._keeps_nothing():
+                return len(self._waiting)
+            due_s = self._waiting[0][0] + self._durable_after_s
+            await asyncio.sleep(max(INTERVAL_S, due_s - loop.time()))
+        n_written, asked_s = len(self._waiting), loop.time()
+        # Of a store that cannot tell, this tells that it did not go away since it was written to.
+        self._can_tell = await self._patience.until_done(self._store.until_durable)
+        if self._can_tell:
+            return n_written
+        old_s = asked_s - self._durable_after_s
         return sum(written_s <= old_s for written_s, _ in self._waiting)
+
+    async def _keeps_nothing(self) -> bool:
+        """Whether the store has no disk to wait for."""
+        now_s = asyncio.get_running_loop().time()
+        if self._durability is None or now_s >= self._durability_known_until_s:
+            self._durability = await self._patience.until_done(self._store.durability)
+            self._durability_known_until_s = now_s + DURABILITY_KEPT_S
+        return self._durability == "none"

@@ -6,7 +6,7 @@ See `streams.identity` for why a worker must not go on by itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -18,7 +18,7 @@ from profiler.dedupe import INCARNATIONS_MAX
 from profiler.errors import BrokerUnavailable, TopicReplaced, UsageError
 from profiler.forwarding import Seen
 from streams.eventlog import READ, ends_of, places_of
-from streams.identity import REMEDY, TopicIdentity, identities
+from streams.identity import REMEDY, Place, TopicIdentity, identities, reached
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import admin_of, topic_ids
@@ -37,31 +37,36 @@ class Adoption(Struct, frozen=True, kw_only=True):
     outcome
         ``unchanged``; ``made anew``: it is read from its beginning; ``lost its end``: the
         partitions that did are read from their present end.
-    incarnation
-        How often it was made anew, by now.
+    identity
+        By which workers know it from now on.
     begins
         Offsets at which the group begins, by partition, where they were set.
     """
 
     name: str
     outcome: Literal["unchanged", "made anew", "lost its end"]
-    incarnation: int
+    identity: TopicIdentity
     begins: dict[int, int]
 
 
-def check_offsets(settings: Settings) -> None:
+def check_offsets(settings: Settings, reached: Mapping[Place, int]) -> None:
     """Make sure that the topics have what the group has read.
+
+    Parameters
+    ----------
+    reached
+        How far the profiles know each partition, which may be farther than was committed.
 
     Raises
     ------
     TopicReplaced
-        A partition ends before the committed offset.
+        A partition ends before that, or before the committed offset.
     BrokerUnavailable
         No broker answers.
     """
     for short in READ:
         attempts = 1
-        while (cut := _cut(settings, short)) and attempts < CERTAIN_AFTER:
+        while (cut := _cut(settings, short, reached)) and attempts < CERTAIN_AFTER:
             # A leader that has just taken over may not know yet how far its followers are.
             attempts += 1
             time.sleep(RETRY_INTERVAL_S)
@@ -86,44 +91,53 @@ async def adopt(settings: Settings, store: Store) -> list[Adoption]:
     _check_nobody_reads(settings)
     ids = topic_ids(settings, READ)
     known = await identities(store)
+    far = await reached(store, known, settings.topic("forwarded"))
     adoptions = []
     for short in READ:
         name = settings.topic(short)
         before = known.get(name, TopicIdentity(ids[name]))
-        found = _look(settings, short, before, ids[name])
+        found = _look(settings, short, before, ids[name], far)
         adoptions.append(found)
         if found.outcome != "unchanged":
             # The offsets first: whoever is interrupted here finds the old identity, and repeats it.
             _set_offsets(settings, short, found)
-            identity = TopicIdentity(ids[name], found.incarnation)
-            await store.put_topic(name, msgspec.json.encode(identity))
+            await store.put_topic(name, msgspec.json.encode(found.identity))
     return adoptions
 
 
-def _look(settings: Settings, short: str, before: TopicIdentity, topic_id: str) -> Adoption:
+def _look(
+    settings: Settings,
+    short: str,
+    before: TopicIdentity,
+    topic_id: str,
+    reached: Mapping[Place, int],
+) -> Adoption:
     name = settings.topic(short)
-    outcome: Literal["unchanged", "made anew", "lost its end"] = "unchanged"
+    outcome: Literal["unchanged", "made anew", "lost its end"]
     if before.id != topic_id:
-        outcome, begins = "made anew", {n: 0 for _, n in sorted(places_of(settings, [name]))}
+        begins = {n: 0 for _, n in sorted(places_of(settings, [name]))}
+        outcome, identity = "made anew", before.made_anew(topic_id)
     else:
-        begins = {number: end for number, (_, end) in _cut(settings, short).items()}
+        begins = {number: end for number, (_, end) in _cut(settings, short, reached).items()}
         outcome = "lost its end" if begins else "unchanged"
-    incarnation = before.incarnation + (outcome != "unchanged")
-    if incarnation >= INCARNATIONS_MAX:
-        raise UsageError(f"{name} was made anew {incarnation} times: fences cannot count further")
-    return Adoption(name=name, outcome=outcome, incarnation=incarnation, begins=begins)
+        identity = before.cut(begins)
+    if any(identity.incarnation_of(n) >= INCARNATIONS_MAX for n in begins):
+        raise UsageError(f"{name} was made anew too often: fences count to {INCARNATIONS_MAX}")
+    return Adoption(name=name, outcome=outcome, identity=identity, begins=begins)
 
 
-def _cut(settings: Settings, short: str) -> dict[int, tuple[int, int]]:
-    """Committed offset and end of partitions that end before it."""
+def _cut(
+    settings: Settings, short: str, reached: Mapping[Place, int]
+) -> dict[int, tuple[int, int]]:
+    """How far partitions were read, and their end, where that lies before it."""
     name = settings.topic(short)
     numbers = sorted(n for _, n in places_of(settings, [name]))
     # The ends afterwards: meanwhile others may read on, and commit.
-    committed = {
-        p.partition: at.offset for p, at in _group_offsets(settings, name, numbers).items()
-    }
+    read = {n: reached.get((name, n), 0) for n in numbers}
+    for place, at in _group_offsets(settings, name, numbers).items():
+        read[place.partition] = max(at.offset, read[place.partition])
     ends = ends_of(settings, short)
-    return {n: (at, ends[n]) for n, at in sorted(committed.items()) if at > ends[n]}
+    return {n: (at, ends[n]) for n, at in read.items() if at > ends[n]}
 
 
 def _group_offsets(

@@ -14,6 +14,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from streams.batching import BatchApp
 from streams.broker import BrokerSecurity, security_of
 from streams.eventlog import READ
 from streams.health import Health
+from streams.identity import Place
 from streams.log import get_logger
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -46,8 +48,12 @@ RETRY_INTERVAL_S: Final = 1.0
 LAG_INTERVAL_S: Final = 1.0
 TOPICS_INTERVAL_S: Final = 30.0
 
-Recognise = Callable[[Mapping[str, str]], Awaitable[None]]
-"""Takes topics' ids by full name, and raises `TopicReplaced` if one is not the right one."""
+LOOK_TIMEOUT_S: Final = 10.0
+"""Well below the time that a rebalance may take."""
+
+Recognise = Callable[[Mapping[str, str]], Awaitable[Mapping[Place, int]]]
+"""Takes topics' ids by full name; gives how far the profiles know each partition. Raises
+`TopicReplaced` if a topic is not the right one."""
 
 _log = get_logger(component="app")
 
@@ -59,6 +65,7 @@ def create_app(
     directory: Path,
     topics: Sequence[str] = READ,
     health: Health | None = None,
+    recognise: Recognise | None = None,
 ) -> BatchApp:
     """Build the app; nothing is connected before it is started.
 
@@ -76,9 +83,13 @@ def create_app(
         Short names of the topics to read, each with as many partitions as the others.
     health
         What ``/healthz`` and ``/readyz`` show; by default what the worker's `ping` tells.
+    recognise
+        Is asked before anything of an assignment is delivered, and now and then.
     """
+    look = partial(_look, settings, topics, recognise or _recognise_all)
 
     async def assigned(committed: Mapping[TP, tuple[int, str]]) -> None:
+        await look()
         await worker.assigned({(tp.topic, tp.partition): at for tp, at in committed.items()})
 
     app = BatchApp(
@@ -94,14 +105,8 @@ def create_app(
     deliver_to(worker, app, app.batched_topic(*names, n_batches_max=n_batches_max))
     _add_pages(app, health or Health(worker.ping), metrics)
 
-    async def observe_lag() -> None:
-        by_number: Counter[int] = Counter()
-        for tp, lag_events in app.lags().items():
-            by_number[tp.partition] += lag_events
-        for number, lag_events in by_number.items():
-            metrics.set_partition(number, lag_events=lag_events)
-
-    app.timer(LAG_INTERVAL_S)(observe_lag)
+    app.timer(LAG_INTERVAL_S)(partial(_observe_lag, app, metrics))
+    app.timer(TOPICS_INTERVAL_S)(look)
 
     async def work() -> None:
         await worker.run(app.rewind)
@@ -109,6 +114,14 @@ def create_app(
 
     app.task(work)
     return app
+
+
+async def _observe_lag(app: BatchApp, metrics: Metrics) -> None:
+    by_number: Counter[int] = Counter()
+    for tp, lag_events in app.lags().items():
+        by_number[tp.partition] += lag_events
+    for number, lag_events in by_number.items():
+        metrics.set_partition(number, lag_events=lag_events)
 
 
 def _faust_options(settings: Settings, directory: Path) -> dict[str, Any]:
@@ -239,23 +252,22 @@ async def run(
         return 0
     watchdog = Watchdog(settings, [settings.topic(name) for name in topics], health, metrics)
     with tempfile.TemporaryDirectory(prefix="profiler-worker-") as directory:
-        app = create_app(settings, worker, metrics, Path(directory), topics, health)
-        _keep_looking(app, settings, topics, recognise)
+        app = create_app(settings, worker, metrics, Path(directory), topics, health, recognise)
         with watchdog.watching(app.partitions, stop_in_time):
             code = await serve(app, stop)
     return EXIT_STALLED if health.stall else code
 
 
-def _keep_looking(
-    app: BatchApp, settings: Settings, topics: Sequence[str], recognise: Recognise
-) -> None:
-    """Notice a topic that is made anew while it is read: that ends the app."""
+async def _look(settings: Settings, topics: Sequence[str], recognise: Recognise) -> None:
+    """Notice a topic that is made anew, or cut, while it is read: the fault ends the app."""
+    with contextlib.suppress(BrokerUnavailable, UsageError, TimeoutError):
+        async with asyncio.timeout(LOOK_TIMEOUT_S):
+            await _check(settings, topics, recognise)
 
-    async def look() -> None:
-        with contextlib.suppress(BrokerUnavailable, UsageError):
-            await recognise(await asyncio.to_thread(topic_ids, settings, topics))
 
-    app.timer(TOPICS_INTERVAL_S)(look)
+async def _check(settings: Settings, topics: Sequence[str], recognise: Recognise) -> None:
+    reached = await recognise(await asyncio.to_thread(topic_ids, settings, topics))
+    await asyncio.to_thread(check_offsets, settings, reached)
 
 
 def _cut_off(health: Health) -> None:
@@ -269,8 +281,7 @@ async def _prepare(settings: Settings, topics: Sequence[str], recognise: Recogni
     is_first = True
     while True:
         try:
-            await recognise(await asyncio.to_thread(topic_ids, settings, topics))
-            return await asyncio.to_thread(check_offsets, settings)
+            return await _check(settings, topics, recognise)
         except BrokerUnavailable as fault:
             if is_first:
                 _log.warning("broker_unavailable", fault=str(fault))
@@ -292,5 +303,6 @@ async def _unless(stop: asyncio.Event, what: Coroutine[Any, Any, None]) -> bool:
         await asyncio.gather(doing, asked, return_exceptions=True)
 
 
-async def _recognise_all(topic_ids: Mapping[str, str]) -> None:
+async def _recognise_all(topic_ids: Mapping[str, str]) -> Mapping[Place, int]:
     """Take any topic for the right one."""
+    return {}

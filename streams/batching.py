@@ -30,6 +30,7 @@ from faust.types import TP, AppT, EventT, Message, TopicT
 from faust.types.tuples import ConsumerMessage
 from mode import Service
 
+from profiler.errors import TopicReplaced
 from streams.consumer_thread import Committed, ConsumerThread
 from streams.progress import Progress
 
@@ -42,8 +43,7 @@ Partitions = Set[TP]
 def acknowledge(event: EventT[list[ConsumerRecord]], text: str = "") -> None:
     """Say that a batch is durable; to be called in the thread of the app's loop.
 
-    An event of an assignment that has ended is ignored: its records were, or will be, delivered
-    again to whoever has the partition now.
+    An event of an assignment that has ended is ignored: its records are delivered again.
 
     Parameters
     ----------
@@ -138,7 +138,9 @@ class BatchApp(faust.App):
 
     async def stop(self) -> None:
         """Finish what is being worked on, commit it, leave the group, stop."""
-        if self.started and not self.should_stop and not self.crashed and self._consumer:
+        # All but what was made anew can be finished, and must: adopting lifts its fences.
+        is_sound = not self.crashed or isinstance(self.crash_reason, TopicReplaced)
+        if self.started and not self.should_stop and is_sound and self._consumer:
             assert isinstance(self.consumer, _BatchConsumer)
             await self.consumer.drain()
         await super().stop()
@@ -205,7 +207,7 @@ class _BatchConsumer(AIOKafkaConsumer):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             for message in self._messages(tp, records):
-                # While the reader of this generator waited, much may have happened.
+                # While this generator's reader waited, much may have happened.
                 if not self._is_current(n_seeks):
                     return
                 if tp.topic in self.app.batched_topics:
@@ -279,6 +281,7 @@ class _BatchConsumer(AIOKafkaConsumer):
         """Seek, and tell the app from where it will be delivered."""
         self._progress.clear()
         found = await self._thread.seek_and_tell()
+        self._progress = {tp: Progress(max(offset, 0)) for tp, (offset, _) in found.items()}
         await self.app.assigned(found)
         return {tp: offset for tp, (offset, _) in found.items() if offset >= 0}
 
@@ -322,8 +325,7 @@ class _BatchConsumer(AIOKafkaConsumer):
             async with asyncio.timeout(self.app.drain_timeout_s):
                 await self.app.revoked(partitions)
                 while any(not message.acked for message in self._unacked_messages):
-                    # Faust sets it at every acknowledgement. Its own waiting is no use: it takes
-                    # a second at a time, and swallows cancellation.
+                    # Faust sets it at every acknowledgement. Its own wait swallows cancellation.
                     self._waiting_for_ack = asyncio.Future()
                     await self._waiting_for_ack
         except TimeoutError:

@@ -83,7 +83,7 @@ class Committer:
         """
         started = time.perf_counter()
         # Letters before profiles: the fence would keep the record from ever coming again.
-        await together(self._send_letters(work), self._send_forwards(work))
+        await together(self._send_letters(work), self._send_forwards(work), self._put_reached(work))
         refused: set[str]
         refused, _ = await together(self._commit(work.writes), self._put_names(work))
         work.seconds["write"] = time.perf_counter() - started
@@ -100,8 +100,7 @@ class Committer:
         chunks = work.records_of(refused)
         if following is not None:
             chunks += following.records_of(refused)
-            for pid in refused:
-                following.writes.pop(pid, None)
+            following.retract(refused)
         _log.warning("commit_refused", profiles=len(refused))
         attempted = work.writes
         while refused:
@@ -130,6 +129,12 @@ class Committer:
     async def _send_forwards(self, work: Work) -> None:
         if forwards := work.prepared.forwards:
             await self._patience.until_done(lambda: self._forwards.send(forwards))
+
+    async def _put_reached(self, work: Work) -> None:
+        """Before profiles too: no fence may stand where nobody knows that it does."""
+        if work.writes:
+            reached = work.reached()
+            await self._patience.until_done(lambda: self._store.put_reached(reached))
 
     async def _commit(self, writes: dict[str, ProfileWrite | Erasure]) -> set[str]:
         """Write profiles. A repetition of what had arrived is refused, and so reloaded."""

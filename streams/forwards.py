@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from profiler.errors import BrokerUnavailable
-from profiler.forwarding import origin_header
+from profiler.forwarding import origin_header, without_origin
 from profiler.records import Forward, Record
 from streams.broker import PLAINTEXT, BrokerSecurity
 from streams.sender import SEND_TIMEOUT_S, Sender
@@ -90,6 +90,9 @@ class KafkaForwards:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     found = await consumer.getmany(place, timeout_ms=1_000)
                 yield [record for record in found.get(place, ()) if record.offset < end]
+                log_end = consumer.highwater(place)
+                if log_end is not None and await consumer.position(place) >= log_end:
+                    return  # it lost its end, which others will notice
         except (KafkaError, OSError, TimeoutError) as fault:
             raise BrokerUnavailable(f"forwards could not be read: {fault!r}") from fault
         finally:
@@ -116,7 +119,8 @@ class KafkaForwards:
 def _append(batch: Any, forward: Forward) -> bool:
     """Add a record unless the batch is full. One that is empty takes any."""
     record = forward.record
-    headers = [*record.headers, origin_header(forward)]
+    # A producer may have copied records out of this very topic, headers and all.
+    headers = [*without_origin(record.headers), origin_header(forward)]
     # Not the origin's time: what is old on arrival would be deleted before it is read.
     added = batch.append(key=record.key, value=record.value, timestamp=None, headers=headers)
     return added is not None

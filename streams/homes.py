@@ -10,6 +10,7 @@ from profiler.dedupe import EVENTS, FORWARDED, partition_code, topic_code
 from profiler.forwarding import Seen
 from profiler.records import Chunk
 from streams.committer import Forwards
+from streams.identity import TopicIdentity
 from streams.inbox import Delivery
 from streams.log import get_logger
 from streams.patience import Patience
@@ -56,33 +57,38 @@ class Homes:
     """
 
     def __init__(self, topics: Topics, forwards: Forwards, patience: Patience) -> None:
-        self._topics = topics
+        self.topics = topics
         self._forwards = forwards
         self._patience = patience
-        self._codes = {topics.events: topic_code(EVENTS), topics.forwarded: topic_code(FORWARDED)}
+        self._identities: dict[str, TopicIdentity] = {}
         self._seen: dict[int, Seen] = {}
 
-    def number_topics(self, incarnations: Mapping[str, int]) -> None:
-        """Take note of how often each topic was made anew."""
-        for kind, name in ((EVENTS, self._topics.events), (FORWARDED, self._topics.forwarded)):
-            self._codes[name] = topic_code(kind, incarnations.get(name, 0))
+    def identify_topics(self, identities: Mapping[str, TopicIdentity]) -> None:
+        """Take note of how often each topic was made anew, or cut."""
+        self._identities = dict(identities)
 
     def codes_of(self, partitions: Collection[tuple[str, int]]) -> set[int]:
         """Codes of partitions as the fences have them."""
-        return {partition_code(self._codes[topic], number) for topic, number in partitions}
+        return {partition_code(self._code(*place), place[1]) for place in partitions}
+
+    def _code(self, topic: str, number: int) -> int:
+        identity = self._identities.get(topic)
+        incarnation = identity.incarnation_of(number) if identity else 0
+        return topic_code(FORWARDED if topic == self.topics.forwarded else EVENTS, incarnation)
 
     async def assign(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         """Begin at these committed offsets, with the texts beside them."""
         self._seen = {}
         for (topic, number), (offset, text) in partitions.items():
-            if topic == self._topics.forwarded:
+            if topic == self.topics.forwarded:
                 remember = partial(self._remember, number, offset, text)
                 self._seen[number] = await self._patience.until_done(remember)
 
     def receive(self, delivery: Delivery) -> Arrival:
         """Turn a delivery into a chunk, once and in its order."""
-        code, number = self._codes[delivery.topic], delivery.partition
-        if delivery.topic != self._topics.forwarded:
+        number = delivery.partition
+        code = self._code(delivery.topic, number)
+        if delivery.topic != self.topics.forwarded:
             chunk = Chunk(code, number, delivery.records)
             return Arrival(chunk, partial(delivery.acknowledge, ""), 0)
         seen = self._seen.setdefault(number, self._unaware())
@@ -91,12 +97,12 @@ class Homes:
         return Arrival(chunk, partial(delivery.acknowledge, seen.encode()), n_repeated)
 
     def _unaware(self) -> Seen:
-        return Seen(self._topics.events)
+        return Seen(self.topics.events)
 
     async def _remember(self, home: int, offset: int, text: str) -> Seen:
         """Find out which forwards have reached a home before an offset."""
         try:
-            return Seen.decode(self._topics.events, text)
+            return Seen.decode(self.topics.events, text)
         except ValueError:
             seen = self._unaware()
         if offset > 0:

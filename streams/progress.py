@@ -11,14 +11,20 @@ from profiler.errors import TopicReplaced
 
 
 class Progress:
-    """What of one partition was delivered, acknowledged and committed in this assignment."""
+    """What of one partition was delivered, acknowledged and committed in this assignment.
+
+    Parameters
+    ----------
+    begins
+        Offset from which it is to be delivered: what is committed.
+    """
 
     __slots__ = ("acknowledged", "committed", "delivered", "outstanding", "texts")
 
-    def __init__(self) -> None:
+    def __init__(self, begins: int = 0) -> None:
         self.outstanding: deque[tuple[int, ConsumerMessage]] = deque()
         self.texts: dict[int, str] = {}
-        self.delivered = 0
+        self.delivered = begins
         self.acknowledged: int | None = None
         self.committed: int | None = None
 
@@ -28,8 +34,8 @@ class Progress:
         Raises
         ------
         TopicReplaced
-            It begins before the end of the last one: aiokafka starts a partition afresh whose end
-            lies before what it asks for.
+            It begins before the end of the last one, or before what is committed: aiokafka starts
+            a partition afresh whose end lies before what it asks for.
         """
         if first_offset < self.delivered:
             raise TopicReplaced(

@@ -149,14 +149,16 @@ class Cluster:
     def until_durable(self) -> bool:
         """See `Servers.until_durable`: all servers that own a slot have it on disk."""
         self._incarnations.check()
-        if self._marks.cannot_tell:
-            return False
         self._refresh()
         with self._suspicious(), ExitStack() as stack:
             marks = [
                 (stack.enter_context(leased(self._pool(address), self._incarnations)), key)
                 for address, key in _mark_keys(self._owners).items()
             ]
+            if self._marks.cannot_tell:
+                for connection, _ in marks:
+                    self._incarnations.verify(connection)
+                return False
             can_tell = all(self._marks.place(connection, key) for connection, key in marks)
             return can_tell and all(self._marks.wait(connection) for connection, _ in marks)
 

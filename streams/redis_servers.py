@@ -100,10 +100,10 @@ class SingleServer:
 
     def until_durable(self) -> bool:
         """See `Servers.until_durable`."""
-        self._incarnations.check()
-        if self._marks.cannot_tell:
-            return False
         with leased(self._pool, self._incarnations) as connection:
+            if self._marks.cannot_tell:
+                self._incarnations.verify(connection)
+                return False
             return self._marks.place(connection, MARK_KEY) and self._marks.wait(connection)
 
     def close(self) -> None:

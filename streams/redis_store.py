@@ -24,6 +24,7 @@ from streams.redis_errors import checked_url, our_errors
 from streams.redis_servers import Servers, open_servers
 from streams.store import (
     NAMES_MAX,
+    REACHED_KEY,
     SCAN_CHUNK,
     TOPICS_KEY,
     Durability,
@@ -141,6 +142,18 @@ class RedisStore:
     async def put_topic(self, name: str, identity: bytes) -> None:
         """See `Store.put_topic`."""
         await self._with(lambda servers: servers.commands.hset(TOPICS_KEY, name, identity))
+
+    async def put_reached(self, offsets: Mapping[int, int]) -> None:
+        """See `Store.put_reached`."""
+        scores = {str(code): offset for code, offset in offsets.items()}
+        await self._with(lambda servers: servers.commands.zadd(REACHED_KEY, scores, gt=True))
+
+    async def reached(self) -> dict[int, int]:
+        """See `Store.reached`."""
+        found: list[tuple[bytes, float]] = await self._with(
+            lambda servers: servers.commands.zrange(REACHED_KEY, 0, -1, withscores=True)
+        )
+        return {int(code): int(offset) for code, offset in found}
 
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
         """See `Store.put_figures`."""

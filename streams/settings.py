@@ -156,7 +156,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            le=600,
+            le=4,  # a graceful stop waits for its last writes, and has 5 s for it
             description="age at which a write counts as kept by a store that cannot tell, s",
         ),
     ] = 3.0

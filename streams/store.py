@@ -21,6 +21,7 @@ from profiler.state import REV_SLICE
 
 NAMES_MAX: Final = 1_000_000
 TOPICS_KEY: Final = "profiler:topics"
+REACHED_KEY: Final = "profiler:reached"
 SCAN_CHUNK: Final = 1_000
 MARK_KEY: Final = "profiler:mark"
 """What `Store.until_durable` writes and waits for; in a cluster ``profiler:mark:{<n>}``."""
@@ -121,6 +122,12 @@ class Store(Protocol):
     async def put_topic(self, name: str, identity: bytes) -> None:
         """Keep which topic it is whose offsets stand in the states. It never expires."""
 
+    async def put_reached(self, offsets: Mapping[int, int]) -> None:
+        """Keep how far the states are about to go, by code of a partition. It never goes back."""
+
+    async def reached(self) -> dict[int, int]:
+        """What `put_reached` kept: an offset of which a state may know, plus 1."""
+
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
         """Set fields of a hash of figures, e.g. ``profiler:metrics:<worker>``. Kept for a day."""
 
@@ -207,6 +214,7 @@ class MemoryStore:
         self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self._specs: dict[str, bytes] = {}
         self._topics: dict[str, bytes] = {}
+        self._reached: dict[int, int] = {}
         self._figures: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
     @property
@@ -268,6 +276,15 @@ class MemoryStore:
     async def put_topic(self, name: str, identity: bytes) -> None:
         """See `Store.put_topic`."""
         self._topics[name] = identity
+
+    async def put_reached(self, offsets: Mapping[int, int]) -> None:
+        """See `Store.put_reached`."""
+        for code, offset in offsets.items():
+            self._reached[code] = max(offset, self._reached.get(code, 0))
+
+    async def reached(self) -> dict[int, int]:
+        """See `Store.reached`."""
+        return dict(self._reached)
 
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
         """See `Store.put_figures`."""

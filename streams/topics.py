@@ -15,6 +15,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from msgspec import Struct
 
 from profiler.errors import BrokerUnavailable, ConfigurationError, UsageError
+from profiler.forwarding import ORIGINS_MAX
 from streams.broker import client_options
 from streams.settings import Settings
 
@@ -136,7 +137,7 @@ def topic_ids(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     UsageError
-        One does not exist.
+        One does not exist, or that of events has too many partitions.
     ConfigurationError
         `forwarded` has another number of partitions than the settings say.
     BrokerUnavailable
@@ -148,6 +149,13 @@ def topic_ids(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     wanted = [settings.topic(name) for name in names]
     if missing := [name for name in wanted if name not in found]:
         raise UsageError(f"no topic {', '.join(missing)}: run `profiler topics create`")
+    events = settings.topic("events")
+    n_origins = len(found[events]["partitions"]) if events in found else 0
+    if n_origins > ORIGINS_MAX:
+        raise UsageError(
+            f"{events} has {n_origins} partitions, and at most {ORIGINS_MAX} can be followed: "
+            "beside each offset Kafka keeps 4 KiB, in which all of theirs must fit"
+        )
     return {name: str(found[name]["topic_id"]) for name in wanted}
 
 

@@ -50,11 +50,32 @@ class Work:
     names: dict[str, dict[int, str]]
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def reached(self) -> dict[int, int]:
+        """Offset after the last record, by code of the partition."""
+        ends: dict[int, int] = {}
+        for chunk in self.chunks:
+            if chunk.records:
+                ends[chunk.code] = max(ends.get(chunk.code, 0), chunk.fence_offsets()[-1] + 1)
+        return ends
+
+    def retract(self, pids: Collection[str]) -> None:
+        """Take back what was computed of these people, letters included: it will be once more."""
+        for pid in pids:
+            self.writes.pop(pid, None)
+        theirs = self._index_of(pids)
+        self.processed.rejected = [
+            r
+            for r in self.processed.rejected
+            if r.reason != "update_failed" or r.index not in theirs
+        ]
+
+    def _index_of(self, pids: Collection[str]) -> set[int]:
+        wanted = np.array([pid in pids for pid in self.prepared.pids], dtype=bool)
+        return set(self.prepared.record[wanted[self.prepared.row]].tolist())
+
     def records_of(self, pids: Collection[str]) -> list[Chunk]:
         """Records about these people, in order, as chunks."""
-        wanted = np.array([pid in pids for pid in self.prepared.pids], dtype=bool)
-        index = self.prepared.record[wanted[self.prepared.row]].tolist()
-        chosen = set(index)
+        chosen = self._index_of(pids)
         chunks, start = [], 0
         for chunk in self.chunks:
             end = start + len(chunk.records)

@@ -31,7 +31,7 @@ from streams.arena import Arena
 from streams.committer import Committer, DeadLetters, Forwards
 from streams.figures import Figures
 from streams.homes import Homes, Topics
-from streams.identity import recognise
+from streams.identity import Place, reached, recognise
 from streams.inbox import Delivery, Inbox
 from streams.log import get_logger
 from streams.metrics import BatchFigures, Metrics
@@ -164,8 +164,13 @@ class Worker:
         await self._written.wait()
         await self._acknowledgements.wait_until_none_left()
 
-    async def recognise(self, topic_ids: Mapping[str, str]) -> None:
+    async def recognise(self, topic_ids: Mapping[str, str]) -> dict[Place, int]:
         """Make sure that these are the topics whose offsets the profiles know.
+
+        Returns
+        -------
+        dict
+            How far they know each partition.
 
         Raises
         ------
@@ -173,7 +178,10 @@ class Worker:
             One is not.
         """
         look = partial(recognise, self._store, topic_ids)
-        self._homes.number_topics(await self._patience.until_done(look))
+        known = await self._patience.until_done(look)
+        self._homes.identify_topics(known)
+        far = partial(reached, self._store, known, self._homes.topics.forwarded)
+        return await self._patience.until_done(far)
 
     async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         """Expect deliveries of these partitions, from this committed offset with this text on."""

@@ -31,7 +31,7 @@ def redis_keys() -> dict[str, bytes]:
             "part of the key: a cluster hash tag, so that both keys of a profile live in one slot "
             "and change atomically. Readers accept fields they do not know."
         ),
-        "keys": [_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS, _MARK, _TOPICS],
+        "keys": [_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS, _MARK, _TOPICS, _REACHED],
     }
     return {"redis-keys.json": to_json(document)}
 
@@ -176,6 +176,18 @@ _TOPICS: Final[dict[str, Any]] = {
             "description": "id: the broker's; incarnation: how often it was made anew",
         }
     },
+}
+_REACHED: Final[dict[str, Any]] = {
+    "key": "profiler:reached",
+    "pattern": "^profiler:reached$",
+    "type": "zset",
+    "readers": "workers alone",
+    "ttl": "none",
+    "entries_max": 131_072,
+    "description": (
+        "How far states may know each partition: its code as in the fences, and an offset plus 1. "
+        "Written before the states, so that a topic that lost its end behind it is noticed."
+    ),
 }
 _MARK: Final[dict[str, Any]] = {
     "key": "profiler:mark",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from streams import worker_process
 from streams.embedded import EmbeddedBroker
 from streams.eventlog import wait_until_consumed
 from streams.settings import Secret, Settings
@@ -26,6 +27,7 @@ EVENTS_PER_S = 1_500
 UNSYNCED_BYTES_MIN = 1_000_000
 N_LOSSES = 3
 WAIT_S = 60.0
+STILL_S = 3.0
 
 
 class Scene:
@@ -103,12 +105,68 @@ def test_offsets_are_committed_for_what_is_durable_alone(scene: Scene) -> None:
     assert_nothing_is_lost(scene)
 
 
+def test_a_store_that_stays_away_for_long_is_not_believed_meanwhile(scene: Scene) -> None:
+    scene.work(2 * EVENTS_PER_S)
+    scene.lose_power()
+    died_s = time.monotonic()
+    until(lambda: time.monotonic() > died_s + 2 * scene.settings.durable_after_s)
+    scene.store.start()
+
+    assert_nothing_is_lost(scene)
+
+
+NO_SEEK_BACK = """
+from streams.worker import Worker
+
+async def start_over(worker, rewind, fault):
+    async def nowhere(): pass
+    await go_back(worker, nowhere, fault)
+
+go_back, Worker._start_over = Worker._start_over, start_over
+"""
+
+
+def test_without_the_seek_back_it_loses_what_the_store_lost(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test of these tests: the worker is made to forget the seek as Python starts."""
+    (tmp_path / "sitecustomize.py").write_text(NO_SEEK_BACK)
+    plain = worker_process.environment_of
+    planted = {"PYTHONPATH": str(tmp_path)}
+    monkeypatch.setattr(
+        worker_process, "environment_of", lambda settings: plain(settings) | planted
+    )
+    scene.worker.kill()
+    scene.worker.start()
+    scene.worker.wait_until_ready()
+    scene.work(2 * EVENTS_PER_S)
+    scene.lose_power()
+    scene.store.start()
+    scene.work(scene.worker.scrape().n_records + 2 * EVENTS_PER_S)
+
+    scene.load.stop()
+    until(lambda: stands_still(scene.worker))
+    report = check_profiles(scene.settings, scene.load.ledger)
+    print(f"seed {SEED}: without the seek back lost={report.lost} of {report.records}")
+    assert report.lost
+
+
 def assert_nothing_is_lost(scene: Scene) -> None:
     account = scene.load.stop()
     wait_until_consumed(scene.settings, WAIT_S)
     report = check_profiles(scene.settings, scene.load.ledger)
     assert account.acknowledged > N_LOSSES * EVENTS_PER_S
     assert (report.lost, report.duplicated, report.mismatched) == (0, 0, 0)
+
+
+def stands_still(worker: WorkerProcess) -> bool:
+    """Whether a worker takes nothing more; what was in flight at a fault it never commits."""
+    n_records, since_s = worker.scrape().n_records, time.monotonic()
+    while time.monotonic() < since_s + STILL_S:
+        if worker.scrape().n_records > n_records:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def until(is_so: Callable[[], bool]) -> None:

@@ -7,8 +7,10 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.structs import OffsetAndMetadata
@@ -111,6 +113,34 @@ def test_a_topic_that_lost_its_end_goes_on_after_it_was_adopted(
     assert n_accepted(topics) == 300
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["ends by itself", "is killed"])
+def test_a_topic_that_loses_its_end_costs_nothing_that_was_read(
+    topics: Settings, tmp_path: Path, dies: bool
+) -> None:
+    """The worker has applied what it has not committed yet: none of it may come again unfenced,
+    and nothing new may be taken for it."""
+    with ApacheKafka() as mortal, worker_on(mortal, topics, tmp_path) as (settings, worker):
+        worker.start()
+        worker.wait_until_ready()
+        n_applied = send(settings, "applied but not committed", 500, wait=False)
+        until(lambda: n_accepted(settings) == n_applied)
+        if dies:
+            worker.kill()
+        cut_off(mortal, settings, partition=0)
+        if not dies:
+            until(lambda: has_ended(worker), timeout_s=90)
+
+        refusal = refused(worker, is_running=not dies)
+        assert main(["topics", "adopt"]) == 0
+        worker.start()
+        send(settings, "new", 100, wait=False)
+
+        assert "lost its end" in refusal
+        until(lambda: n_accepted(settings) >= n_applied + 100)
+        worker.stop()
+        assert n_accepted(settings) == n_applied + 100
+
+
 def test_nothing_is_adopted_while_workers_run(
     topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,14 +154,42 @@ def test_nothing_is_adopted_while_workers_run(
     assert "has 1 members: stop all workers first" in capsys.readouterr().err
 
 
-def send(settings: Settings, prefix: str, n: int) -> None:
-    """Events without ids of some people; returns once they are read."""
+@contextmanager
+def worker_on(
+    kafka: ApacheKafka, settings: Settings, directory: Path
+) -> Iterator[tuple[Settings, WorkerProcess]]:
+    """Settings for a broker of one's own, whose data may be damaged, and a worker."""
+    mine = msgspec.structs.replace(
+        settings, brokers=kafka.address, commit_interval_s=3_600, stall_timeout_s=7_200
+    )
+    create_topics(mine)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        workers(mine, directory) as (worker,),
+    ):
+        patch.setenv("PROFILER_BROKERS", kafka.address)
+        yield mine, worker
+
+
+def cut_off(kafka: ApacheKafka, settings: Settings, partition: int) -> None:
+    """Take the second half of a partition away, as an unclean election would."""
+    log = kafka.log_file(settings.topic("events"), partition)
+    kafka.kill()
+    with log.open("r+b") as file:
+        file.truncate(log.stat().st_size // 2)
+    kafka.start()
+
+
+def send(settings: Settings, prefix: str, n: int, *, wait: bool = True) -> int:
+    """Events without ids of some people; returns their number, once they are read."""
     now_ms = time.time_ns() // 1_000_000
     with EventProducer(settings.brokers, settings.topic("events")) as producer:
         for k in range(n):
             event = {"type": "click", "ts": now_ms, "user_id": f"u{k % 7}", "item_id": prefix}
             producer.send_raw(f"u{k % 7}".encode(), json.dumps(event).encode())
-    wait_until_consumed(settings, WAIT_S)
+    if wait:
+        wait_until_consumed(settings, WAIT_S)
+    return n
 
 
 def refused(worker: WorkerProcess, *, is_running: bool = False) -> str:

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from profiler.batch import Prepared, Preparer, Screen
 from profiler.dedupe import EVENTS, FORWARDED, Fences, partition_code, topic_code
-from profiler.forwarding import METADATA_BYTES_MAX, Seen, origin_header, origin_of
+from profiler.forwarding import (
+    METADATA_BYTES_MAX,
+    ORIGIN_HEADER,
+    ORIGINS_MAX,
+    Seen,
+    origin_header,
+    origin_of,
+    without_origin,
+)
 from profiler.partitioning import partition_of
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, Forward, RawRecord, Record
@@ -31,9 +39,35 @@ def test_what_has_been_seen_survives_the_metadata_of_a_commit(highest: dict[int,
 
 
 def test_four_hundred_partitions_with_ten_billion_records_each_fit() -> None:
-    seen = Seen(TOPIC, {partition: 10**10 + partition for partition in range(400)})
+    seen = Seen(TOPIC, {partition: 10**10 + partition for partition in range(ORIGINS_MAX)})
 
     assert len(seen.encode()) <= METADATA_BYTES_MAX
+
+
+def test_a_topic_that_was_made_anew_takes_the_place_of_the_former_one() -> None:
+    seen = Seen(TOPIC)
+    for incarnation in range(50):
+        seen.admit([forwarded(2 * incarnation << 24 | p, 5, p) for p in (0, 1)])
+
+    assert seen.highest == {98 << 24: 5, 98 << 24 | 1: 5}
+
+
+def test_origins_that_cannot_be_are_none() -> None:
+    claims = [b"-5:3:1", b"0:-3:1", b"0", b"x:1:2", b"\xff"]
+
+    assert [origin_of(record({}, 0)._replace(headers=[(ORIGIN_HEADER, c)])) for c in claims] == (
+        [None] * len(claims)
+    )
+
+
+def test_of_two_origins_the_last_counts_and_a_sender_drops_those_it_finds() -> None:
+    copied = record({}, 7)._replace(headers=[("a", b"b"), (ORIGIN_HEADER, b"0:999:1")])
+
+    sent = [*without_origin(copied.headers), origin_header(Forward(3, 1, copied))]
+
+    assert [name for name, _ in sent] == ["a", ORIGIN_HEADER]
+    twice = copied._replace(headers=[*copied.headers, origin_header(Forward(3, 1, copied))])
+    assert origin_of(twice) == (1, 7, copied.timestamp)
 
 
 @pytest.mark.parametrize("text", ["", "1!", "1gA", "2ABE", "consumed by hand"])

@@ -132,6 +132,10 @@ class ApacheKafka:
         """Let a broker go on."""
         self.brokers[i].thaw()
 
+    def log_file(self, topic: str, partition: int, i: int = 0) -> Path:
+        """File in which a broker keeps the first records of a partition."""
+        return self._directory / f"broker-{i}/data/{topic}-{partition}/{0:020}.log"
+
     def __enter__(self) -> Self:
         try:
             self.start()

@@ -82,7 +82,7 @@ def take_forwards_twice(patch: pytest.MonkeyPatch) -> None:
 
 def forget_which_forwards_were_seen(patch: pytest.MonkeyPatch) -> None:
     async def remember(homes: Homes, *_: object) -> Seen:
-        return Seen(homes._topics.events)
+        return Seen(homes.topics.events)
 
     patch.setattr(Homes, "_remember", remember)
 

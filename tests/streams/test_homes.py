@@ -14,6 +14,7 @@ from profiler.forwarding import Seen, origin_header
 from profiler.records import Forward, RawRecord, Record
 from streams.assignor import HomeAssignor
 from streams.homes import Homes, Topics
+from streams.identity import TopicIdentity
 from streams.inbox import Delivery
 from streams.metrics import Metrics
 from streams.patience import Patience
@@ -86,12 +87,17 @@ def test_without_a_text_of_ours_the_forwards_before_are_read_again(text: str) ->
 
 def test_topics_that_were_made_anew_have_other_codes() -> None:
     mine = homes()
-    mine.number_topics({TOPICS.events: 2, TOPICS.forwarded: 1})
+    mine.identify_topics(
+        {TOPICS.events: TopicIdentity("e", 2, {6: 1}), TOPICS.forwarded: TopicIdentity("f", 1)}
+    )
 
-    found = mine.codes_of([(TOPICS.events, 5), (TOPICS.forwarded, 5)])
+    found = mine.codes_of([(TOPICS.events, 5), (TOPICS.events, 6), (TOPICS.forwarded, 5)])
 
-    expected = {topic_code(EVENTS, 2), topic_code(FORWARDED, 1)}
-    assert found == {partition_code(code, 5) for code in expected}
+    assert found == {
+        partition_code(topic_code(EVENTS, 2), 5),
+        partition_code(topic_code(EVENTS, 3), 6),
+        partition_code(topic_code(FORWARDED, 1), 5),
+    }
 
 
 @pytest.mark.parametrize("n_members", [1, 2, 3, 5, 9])

@@ -54,6 +54,22 @@ def test_a_restart_fails_everything_until_the_store_is_rejoined(server: Embedded
     play(server.url, scenario)
 
 
+def test_a_store_that_cannot_tell_must_still_be_there(server: EmbeddedStore) -> None:
+    """Or its horizon would pass while it is down, with writes that it has lost."""
+
+    async def scenario(store: RedisStore) -> None:
+        await store.commit([write("a")])
+        assert not await store.until_durable()
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            await store.until_durable()
+        server.start()
+        with pytest.raises(StoreRestarted):
+            await store.until_durable()
+
+    play(server.url, scenario)
+
+
 def test_every_later_restart_is_noticed_too(server: EmbeddedStore) -> None:
     async def scenario(store: RedisStore) -> None:
         await store.ping()
