@@ -2,16 +2,18 @@
 
 ``format | spec hash (8) | rev (8, little-endian) | row | n (2) | n × (topic, partition, offset)``
 
-Format 1 is a row with its fence; format 2 a tombstone, whose row is the time of erasure. The
-revision has a fixed place so that a store can compare it without understanding the rest.
+Format 1 is a row with its fence; format 3 the same with links behind it (`profiler.identity`, as
+msgpack); format 2 a tombstone, whose row is the time of erasure, with the links that there were.
+The revision has a fixed place so that a store can compare it without understanding the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,14 +21,19 @@ from profiler.columns import Ints, Rows
 from profiler.dedupe import NO_PARTITION, Fences, partition_code
 from profiler.errors import CorruptState, UnknownSpec
 from profiler.facets.contract import Column
+from profiler.identity import NO_LINKS, Links, decode_links, encode_links
 from profiler.spec import Spec
 
 FORMAT_ROW: Final = 1
 FORMAT_TOMBSTONE: Final = 2
+FORMAT_LINKED: Final = 3
 REV_SLICE: Final = slice(9, 17)
 REV_MAX: Final = 2**63 - 1
 _HEADER: Final = 17
 _COUNT: Final = 2
+_TIME: Final = 8
+_FORMATS: Final = (FORMAT_ROW, FORMAT_TOMBSTONE, FORMAT_LINKED)
+NOBODY: Final[Mapping[int, Links]] = {}
 _FENCE: Final = np.dtype([("topic", "u1"), ("partition", "<u4"), ("offset", "<i8")])
 
 Layout = Mapping[str, Any]
@@ -46,12 +53,15 @@ class Stored:
         What has been applied.
     erased
         (R,) whether a tombstone stands in the place of the row.
+    links
+        By row, where there are any.
     """
 
     rows: Rows
     rev: Ints
     fences: Fences
     erased: NDArray[np.bool_]
+    links: dict[int, Links] = field(default_factory=dict)
 
 
 def revision_bytes(rev: int) -> bytes:
@@ -59,13 +69,17 @@ def revision_bytes(rev: int) -> bytes:
     return rev.to_bytes(8, "little")
 
 
-def encode_states(spec: Spec, rows: Rows, rev: Ints, fences: Fences) -> list[bytes]:
-    """One value per row, fence included.
+def encode_states(
+    spec: Spec, rows: Rows, rev: Ints, fences: Fences, links: Mapping[int, Links] = NOBODY
+) -> list[bytes]:
+    """One value per row, fence and links included.
 
     Parameters
     ----------
     rows, rev
         (R,) rows and the revisions to write.
+    links
+        By row.
     """
     packed = np.zeros(len(rows), dtype=_packed_dtype(spec.dtype))
     packed["format"] = FORMAT_ROW
@@ -87,13 +101,16 @@ def encode_states(spec: Spec, rows: Rows, rev: Ints, fences: Fences) -> list[byt
         n = int.from_bytes(values[r][at : at + _COUNT], "little") + len(others)
         head, rest = values[r][:at], values[r][at + _COUNT :]
         values[r] = head + n.to_bytes(_COUNT, "little") + rest + tail.tobytes()
+    for r, known in links.items():
+        values[r] = bytes([FORMAT_LINKED]) + values[r][1:] + encode_links(known)
     return values
 
 
-def encode_tombstone(rev: int, erased_at_ms: int) -> bytes:
-    """The value that stands for an erased person."""
+def encode_tombstone(rev: int, erased_at_ms: int, links: Links = NO_LINKS) -> bytes:
+    """The value that stands for an erased person; links tell whom it must have been said to."""
     time = erased_at_ms.to_bytes(8, "little")
-    return bytes([FORMAT_TOMBSTONE]) + bytes(8) + revision_bytes(rev) + time
+    head = bytes([FORMAT_TOMBSTONE]) + bytes(8) + revision_bytes(rev)
+    return head + time + encode_links(links)
 
 
 def is_tombstone(value: bytes) -> bool:
@@ -210,7 +227,7 @@ def _decode_other(
     value: bytes, r: int, spec: Spec, layouts: Mapping[str, Layout], stored: Stored
 ) -> None:
     """A tombstone, a row of another spec, or one with an unusual fence."""
-    if len(value) < _HEADER + 1 or value[0] not in (FORMAT_ROW, FORMAT_TOMBSTONE):
+    if len(value) < _HEADER + 1 or value[0] not in _FORMATS:
         raise CorruptState(f"a stored state of {len(value)} bytes has no known format")
     rev = int.from_bytes(value[REV_SLICE], "little")
     if rev > REV_MAX:
@@ -218,19 +235,32 @@ def _decode_other(
     stored.rev[r] = rev
     if is_tombstone(value):
         stored.erased[r] = True
+        _decode_links(value[_HEADER + _TIME :], r, stored)
         return
     found = spec_hash_of(value)
     dtype = spec.dtype if found == spec.hash else _known_dtype(found, layouts)
     end = _HEADER + dtype.itemsize
     n = int.from_bytes(value[end : end + _COUNT], "little")
-    if len(value) < end + _COUNT or len(value) != end + _COUNT + n * _FENCE.itemsize:
+    end_of_fence = end + _COUNT + n * _FENCE.itemsize
+    is_linked = value[0] == FORMAT_LINKED
+    if len(value) < end_of_fence + is_linked or (len(value) > end_of_fence and not is_linked):
         raise CorruptState(f"a stored state under spec {found} has {len(value)} bytes")
     row = np.frombuffer(value[_HEADER:end], dtype=dtype)
     if found == spec.hash:
         stored.rows[r] = row[0]
     else:
         _migrate(row, layouts[found], spec, stored.rows[r : r + 1])
-    _decode_fence(value[end + _COUNT :], r, stored.fences)
+    _decode_fence(value[end + _COUNT : end_of_fence], r, stored.fences)
+    _decode_links(value[end_of_fence:], r, stored)
+
+
+def _decode_links(tail: bytes, r: int, stored: Stored) -> None:
+    if not tail:
+        return
+    try:
+        stored.links[r] = decode_links(tail)
+    except msgspec.DecodeError as fault:
+        raise CorruptState(f"links that stand in a state are none: {fault}") from fault
 
 
 def _decode_fence(tail: bytes, r: int, fences: Fences) -> None:

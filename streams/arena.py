@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from profiler.columns import Rows
 from profiler.dedupe import NO_PARTITION, Fences, partition_number
 from profiler.errors import ConfigurationError
+from profiler.identity import Links
 from profiler.spec import Spec
 from profiler.state import Stored
 
@@ -48,6 +49,7 @@ class Arena:
         self._rev = np.zeros(capacity, dtype=np.int64)
         self._fences = Fences.empty(capacity)
         self._erased = np.zeros(capacity, dtype=bool)
+        self._links: dict[int, Links] = {}
         self._used = np.full(capacity, -1, dtype=np.int64)
         self._tick = 0
         self._slot: dict[str, int] = {}
@@ -83,7 +85,7 @@ class Arena:
         self._used[at] = self._tick
         self._rev[at] = stored.rev
         self._erased[at] = stored.erased
-        self._set(at, stored.rows, stored.fences)
+        self._set(at, stored.rows, stored.fences, stored.links)
 
     def slots(self, pids: Sequence[str]) -> NDArray[np.intp]:
         """(R,) places of people who are all here."""
@@ -98,12 +100,18 @@ class Arena:
             fences.more = {
                 r: dict(more[slot]) for r, slot in enumerate(slots.tolist()) if slot in more
             }
-        return Stored(self._rows[slots], self._rev[slots], fences, self._erased[slots])
+        links: dict[int, Links] = {}
+        if self._links:
+            known = self._links
+            links = {r: known[slot] for r, slot in enumerate(slots.tolist()) if slot in known}
+        return Stored(self._rows[slots], self._rev[slots], fences, self._erased[slots], links)
 
-    def scatter(self, slots: NDArray[np.intp], rows: Rows, fences: Fences) -> None:
+    def scatter(
+        self, slots: NDArray[np.intp], rows: Rows, fences: Fences, links: Mapping[int, Links]
+    ) -> None:
         """Put computed rows back, as the next revision."""
         self._rev[slots] += 1
-        self._set(slots, rows, fences)
+        self._set(slots, rows, fences, links)
 
     def erase(self, slots: NDArray[np.intp]) -> None:
         """Turn these places into tombstones, as the next revision."""
@@ -137,6 +145,7 @@ class Arena:
                 self._used[slot] = -1
                 self._free.append(slot)
                 self._fences.more.pop(slot, None)
+                self._links.pop(slot, None)
 
     def clear(self) -> None:
         """Forget everybody."""
@@ -149,12 +158,16 @@ class Arena:
         found = np.flatnonzero(at_home & (self._used >= 0)).tolist()
         self.drop([pid for pid in (self._pid[slot] for slot in found) if pid is not None])
 
-    def _set(self, slots: NDArray[np.intp], rows: Rows, fences: Fences) -> None:
+    def _set(
+        self, slots: NDArray[np.intp], rows: Rows, fences: Fences, links: Mapping[int, Links]
+    ) -> None:
         self._rows[slots] = rows
         self._fences.partition[slots] = fences.partition
         self._fences.offset[slots] = fences.offset
         for r, others in fences.more.items():
             self._fences.more[int(slots[r])] = dict(others)
+        for r, known in links.items():
+            self._links[int(slots[r])] = known
 
     def _evict(self, n: int) -> None:
         """Free the least recently used places, at least n."""

@@ -1,0 +1,158 @@
+"""Who belongs to whom: the links of one subject, kept beside its row.
+
+Every subject keeps a row of its own for ever, at its own home. A link only says whose profile shows
+it: an anonymous or device id belongs to the user of its earliest link, or, while it has none, to
+the device of its earliest link. So links lead from anonymous to device to user: there are no
+cycles, no chain is longer than two, and two users are never one.
+
+What is kept for each claim are times, merged by minimum and maximum, so that links may come in any
+order, twice, and be taken back. See docs/decisions/identity.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+CLAIMS_MAX: Final = 64
+MEMBERS_MAX: Final = 64
+NEVER_MS: Final = 2**62
+"""First time of a claim that was taken back before it was made."""
+
+
+class Claim(Struct, frozen=True, array_like=True):
+    """That a subject belongs to another, by all that was said about these two.
+
+    Parameters
+    ----------
+    owner
+        Profile id of the other.
+    home
+        Its home partition.
+    is_user
+        Whether it is a user.
+    first_ms, first_id
+        Event time and hash of the event's id of the earliest link: who comes first, owns.
+    last_ms
+        Event time of the latest link.
+    cut_ms
+        Event time of the latest unlink, -1 where there was none: only a later link counts.
+    """
+
+    owner: str
+    home: int
+    is_user: bool
+    first_ms: int = NEVER_MS
+    first_id: int = 0
+    last_ms: int = -1
+    cut_ms: int = -1
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was not taken back."""
+        return self.last_ms > self.cut_ms
+
+    @property
+    def rank(self) -> tuple[bool, int, int, str]:
+        """What decides between claims: the least owns."""
+        return not self.is_user, self.first_ms, self.first_id, self.owner
+
+    def joined(self, other: Claim) -> Claim:
+        """Merge two accounts of the same claim: commutative, associative, idempotent."""
+        first_ms, first_id = min((self.first_ms, self.first_id), (other.first_ms, other.first_id))
+        return Claim(
+            self.owner,
+            self.home,
+            self.is_user,
+            first_ms,
+            first_id,
+            max(self.last_ms, other.last_ms),
+            max(self.cut_ms, other.cut_ms),
+        )
+
+
+class Peer(NamedTuple):
+    """Somebody that a subject is linked with, and where to reach them."""
+
+    pid: str
+    home: int
+
+
+class Links(Struct, frozen=True, array_like=True):
+    """What is known of the links of one subject.
+
+    Parameters
+    ----------
+    claims
+        To whom it may belong, by rank, at most `CLAIMS_MAX`.
+    members
+        Who belongs to it, as far as they have told, by pid, at most `MEMBERS_MAX`.
+
+    Examples
+    --------
+    >>> late, early = (Claim(who, 0, True, ts, 1, ts) for who, ts in (("ann", 9), ("bob", 5)))
+    >>> links = NO_LINKS.with_claim(late).with_claim(early)
+    >>> links.owner.owner
+    'bob'
+    >>> links.with_claim(Claim("bob", 0, True, cut_ms=7)).owner.owner
+    'ann'
+    """
+
+    claims: tuple[Claim, ...] = ()
+    members: tuple[Peer, ...] = ()
+
+    @property
+    def owner(self) -> Claim | None:
+        """The claim that decides whose profile shows this subject."""
+        return next((claim for claim in self.claims if claim.holds), None)
+
+    def with_claim(self, claim: Claim) -> Links:
+        """Add a claim, or what else was said of one that is known."""
+        by_owner = {known.owner: known for known in self.claims}
+        known = by_owner.get(claim.owner)
+        by_owner[claim.owner] = claim if known is None else known.joined(claim)
+        ranked = sorted(by_owner.values(), key=lambda c: c.rank)
+        return Links(tuple(ranked[:CLAIMS_MAX]), self.members)
+
+    def with_members(self, joined: Iterable[Peer], left: Iterable[str] = ()) -> Links:
+        """Add and remove members."""
+        by_pid = {peer.pid: peer for peer in self.members}
+        by_pid |= {peer.pid: peer for peer in joined}
+        for pid in left:
+            by_pid.pop(pid, None)
+        kept = sorted(by_pid.values())[:MEMBERS_MAX]
+        return Links(self.claims, tuple(kept))
+
+    def peers(self) -> set[Peer]:
+        """All who must look again when this subject is erased."""
+        return {*self.members, *(Peer(claim.owner, claim.home) for claim in self.claims)}
+
+
+NO_LINKS: Final = Links()
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Links)
+
+
+def encode_links(links: Links) -> bytes:
+    """Write links for the tail of a state; nothing if there are none.
+
+    Examples
+    --------
+    >>> encode_links(NO_LINKS), decode_links(b"")
+    (b'', Links(claims=(), members=()))
+    """
+    return b"" if links == NO_LINKS else _ENCODER.encode(links)
+
+
+def decode_links(data: bytes) -> Links:
+    """Read what `encode_links` wrote.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        If it did not write this.
+    """
+    return _DECODER.decode(data) if data else NO_LINKS
