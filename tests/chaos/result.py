@@ -14,8 +14,9 @@ from tests.chaos.verdict import Letters
 EVENTS_PER_S: Final = {1: 3_500, 3: 1_500}
 """Default rate, by number of brokers."""
 
-ACKNOWLEDGED_PER_S: Final = {1: 2_500, 3: 1_112}
-"""The least of it that must arrive: 300,000 in 120 s, and 1,000,000 in 900 s with three brokers."""
+ACKNOWLEDGED_PER_S: Final = {1: 1_000, 3: 500}
+"""The least of it that must arrive for a run to show something. What a quiet machine can, 300,000
+in 120 s, is no condition: a slow one is not wrong."""
 
 LONG_S: Final = 120.0
 """A run of this length has room for faults of many kinds."""
