@@ -65,6 +65,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
         Profiles that differ, the missing and the unexpected included.
     missing, unexpected
         Expected but not stored, and stored but not expected.
+    stale
+        Profiles of which readers see something else than what is stored.
     unordered
         Profiles whose order of arrival is unknown: their sequential columns were held against
         bounds.
@@ -76,6 +78,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     mismatched: int
     missing: int
     unexpected: int
+    stale: int
     unordered: int
     differences: tuple[Difference, ...]
 
@@ -123,7 +126,7 @@ class Auditor:
         self._limit = limit_differences
         self._seen: set[str] = set()
         self._differences: list[Difference] = []
-        self._mismatched = self._unexpected = 0
+        self._mismatched = self._unexpected = self._stale = 0
 
     def see(self, pid: str, row: np.void | None) -> bool:
         """Compare a stored profile; None is a tombstone. Return False for a pid seen before."""
@@ -142,6 +145,11 @@ class Auditor:
             self._note(compare(pid, person, row, ordered=person.ordered))
         return True
 
+    def see_stale(self, pid: str, field: str) -> None:
+        """Note that readers see another field than a stored profile says."""
+        self._stale += 1
+        self._keep([Difference(pid, f"readers' {field}", "as stored", "another")])
+
     def comparison(self) -> Comparison:
         """Outcome, once all stored profiles have been seen."""
         missing = [pid for pid in self._people if pid not in self._seen]
@@ -154,12 +162,16 @@ class Auditor:
             mismatched=self._mismatched + len(missing),
             missing=len(missing),
             unexpected=self._unexpected,
+            stale=self._stale,
             unordered=sum(not person.ordered for person in self._people.values()),
             differences=(*self._differences, *kept),
         )
 
     def _note(self, differences: list[Difference]) -> None:
         self._mismatched += bool(differences)
+        self._keep(differences)
+
+    def _keep(self, differences: list[Difference]) -> None:
         self._differences += differences[: self._limit - len(self._differences)]
 
 

@@ -105,10 +105,7 @@ def process(
     is_changed &= stored.rows["core.n_accepted"] > 0
     place = np.flatnonzero(is_changed)
     rows = stored.rows if is_changed.all() else stored.rows[place]
-    now = Snapshot(rows)
-    vectors = spec.project(now)
-    encode = msgspec.json.Encoder().encode
-    summaries = [encode(description) for description in spec.describe(now)]
+    vectors, summaries = visible(spec, rows)
     lap("project")
     return Processed(
         place=place,
@@ -121,6 +118,13 @@ def process(
         outcomes=outcomes,
         labels=run.labels,
     )
+
+
+def visible(spec: Spec, rows: Rows) -> tuple[NDArray[np.float32], list[bytes]]:
+    """(R, dims) vectors and R summaries: what readers see of (R,) rows."""
+    now = Snapshot(rows)
+    encode = msgspec.json.Encoder().encode
+    return spec.project(now), [encode(description) for description in spec.describe(now)]
 
 
 @dataclass(slots=True)
@@ -239,4 +243,13 @@ def _fences_of(fences: Fences, place: NDArray[np.intp]) -> Fences:
     return Fences(fences.partition[place], fences.offset[place], more)
 
 
-__all__ = ["OUTCOMES", "Prepared", "Preparer", "Processed", "RawRecord", "Record", "process"]
+__all__ = [
+    "OUTCOMES",
+    "Prepared",
+    "Preparer",
+    "Processed",
+    "RawRecord",
+    "Record",
+    "process",
+    "visible",
+]

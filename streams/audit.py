@@ -1,9 +1,10 @@
 """The audit: every profile in the store against one that is recomputed from the log.
 
 The log is the topic of events from its beginning, or the records of files that were replayed. It is
-read by the reference implementation, one event after another; then the store is scanned. An audit
-is of a system at rest: what is still on its way would be reported as a difference, so it can wait
-until the consumer group has read everything, and it notices when the topic grows meanwhile.
+read by the reference implementation, one event after another; then the store is scanned, and what
+readers see of each profile is held against its state. An audit is of a system at rest: what is
+still on its way would be reported as a difference, so it can wait until the consumer group has read
+everything, and it notices when the topic grows meanwhile.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
+from profiler.staleness import stale
 from profiler.state import Layout, decode_states, unknown_specs
 from streams.eventlog import Ends, ends_of, records_until, wait_until_consumed
 from streams.settings import Settings
@@ -48,6 +50,8 @@ class AuditReport(Struct, frozen=True, kw_only=True):
         Profiles that differ, the missing and the unexpected included.
     missing, unexpected
         Expected but not stored, and stored but not expected.
+    stale
+        Profiles of which readers see something else than what is stored.
     unordered
         Profiles with events from several partitions: their sequential columns were only held
         against bounds.
@@ -63,6 +67,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     mismatched: int
     missing: int
     unexpected: int
+    stale: int
     unordered: int
     records: int
     outcomes: dict[str, int]
@@ -73,7 +78,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
-        return not (self.mismatched or self.lost or self.duplicated)
+        return not (self.mismatched or self.stale or self.lost or self.duplicated)
 
 
 async def audit(
@@ -181,6 +186,9 @@ async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> No
             is_new = auditor.see(pid, None if is_erased else stored.rows[k])
             if check is not None and is_new:
                 check.see(pid, None if is_erased else counts[k])
+        views = await store.views([pid for pid, _ in chunk])
+        for k, field in stale(DEFAULT_SPEC, values, stored, views):
+            auditor.see_stale(chunk[k][0], field)
 
 
 def _feed(

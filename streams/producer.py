@@ -161,6 +161,7 @@ class EventProducer:
         value: bytes | None,
         timestamp_ms: int | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
     ) -> None:
         """Send bytes as they are, whatever they hold.
 
@@ -174,13 +175,20 @@ class EventProducer:
             Timestamp of the record; by default now.
         headers
             Headers of the record.
+        partition
+            Where it goes; by default that of its key.
         """
         size_bytes = len(key or b"") + len(value or b"") + RECORD_OVERHEAD_BYTES
         self._make_room(size_bytes)
         self.n_sent += 1
         try:
             future = self._kafka.send(
-                self._topic, value, key=key, headers=list(headers), timestamp_ms=timestamp_ms
+                self._topic,
+                value,
+                key=key,
+                headers=list(headers),
+                partition=partition,
+                timestamp_ms=timestamp_ms,
             )
         except MessageSizeTooLargeError as fault:
             self._fail(fault)  # it was never sent: no doubt

@@ -39,7 +39,7 @@ def _figures(report: DemoReport) -> list[str]:
         "outcomes": _counts(report.outcomes),
         "dead letters": _counts(report.dead_letters),
         "model": "purchase in session: " + _quality(report.model),
-        "audit": f"profiles={audit.profiles} mismatched={audit.mismatched}",
+        "audit": f"profiles={audit.profiles} mismatched={audit.mismatched} stale={audit.stale}",
     }
     return [f"{label:14}{text}" for label, text in rows.items()]
 

@@ -22,7 +22,14 @@ from redis.exceptions import AskError, ClusterDownError, MovedError
 from redis.retry import Retry
 
 from profiler.errors import StoreUnavailable
-from streams.redis_commands import ASKING, SCRIPT_LOAD, Request, packed_calls, packed_reads
+from streams.redis_commands import (
+    ASKING,
+    SCRIPT_LOAD,
+    Request,
+    packed_calls,
+    packed_reads,
+    packed_views,
+)
 from streams.redis_durability import Marks
 from streams.redis_exchange import connections_to, leased, pipelined
 from streams.redis_incarnations import Incarnations
@@ -136,6 +143,11 @@ class Cluster:
         """See `Servers.load`."""
         slots = [key_slot(pid.encode()) for pid in pids]
         return self._exchange(_Batch(slots, [], lambda at: packed_reads([pids[n] for n in at])))
+
+    def views(self, pids: Sequence[str]) -> list[list[bytes]]:
+        """See `Servers.views`."""
+        slots = [key_slot(pid.encode()) for pid in pids]
+        return self._exchange(_Batch(slots, [], lambda at: packed_views([pids[n] for n in at])))
 
     def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
         """See `Servers.commit`."""

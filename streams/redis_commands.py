@@ -63,6 +63,13 @@ def packed_reads(pids: Sequence[str]) -> Iterator[Request]:
         yield b"".join(packed), len(packed)
 
 
+def packed_views(pids: Sequence[str]) -> Iterator[Request]:
+    """Get all fields of what readers see, in chunks."""
+    for chunk in chunks(pids, CHUNK_COMMANDS):
+        packed = [_pack(b"HGETALL", profile_key(pid)) for pid in chunk]
+        yield b"".join(packed), len(packed)
+
+
 def packed_writes(writes: Sequence[ProfileWrite | Erasure], tail: bytes) -> Iterator[Request]:
     """Load the script (one reply more), then call it for each write, in chunks.
 

@@ -103,6 +103,17 @@ class RedisStore:
             return []
         return await self._with(lambda servers: servers.load(pids))
 
+    async def views(self, pids: Sequence[str]) -> list[dict[str, bytes]]:
+        """See `Store.views`."""
+        if not pids:
+            return []
+        found = await self._with(lambda servers: servers.views(pids))
+        # Version 2 of the protocol has the fields and values of a hash in turn.
+        return [
+            {field.decode(): value for field, value in zip(flat[::2], flat[1::2], strict=True)}
+            for flat in found
+        ]
+
     async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
         """See `Store.commit`."""
         if not writes:

@@ -90,6 +90,12 @@ class Store(Protocol):
     async def load(self, pids: Sequence[str]) -> list[bytes | None]:
         """Return stored states in the order of `pids`, None where there is none: one round trip."""
 
+    async def views(self, pids: Sequence[str]) -> list[dict[str, bytes]]:
+        """Return what readers see, by field, in the order of `pids`: one round trip.
+
+        Empty where there is nothing. A worker does not need it; an audit does.
+        """
+
     async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
         """Write each profile if its stored revision is `rev` − 1: one round trip.
 
@@ -225,6 +231,10 @@ class MemoryStore:
     async def load(self, pids: Sequence[str]) -> list[bytes | None]:
         """See `Store.load`."""
         return [self.states.get(pid) for pid in pids]
+
+    async def views(self, pids: Sequence[str]) -> list[dict[str, bytes]]:
+        """See `Store.views`."""
+        return [dict(self.profiles.get(pid, {})) for pid in pids]
 
     async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
         """See `Store.commit`."""

@@ -25,7 +25,8 @@ Examples:
   profiler audit --file taobao.csv.gz --source taobao
 
 Audit a system at rest: what is still on its way would be reported as a difference. Exit code 1 if a
-profile differs, or if events were lost or duplicated by the ledger."""
+profile differs, if readers see another than is stored (stale), or if events were lost or duplicated
+by the ledger."""
 
 
 @click.command(
@@ -94,7 +95,7 @@ def command(
 
 def audit_lines(report: AuditReport) -> list[str]:
     """Lines that tell what an audit found."""
-    names = ("profiles", "mismatched", "missing", "unexpected", "lost", "duplicated")
+    names = ("profiles", "mismatched", "missing", "unexpected", "stale", "lost", "duplicated")
     figures = {name: getattr(report, name) for name in names}
     lines = [" ".join(f"{name}={n}" for name, n in figures.items() if n is not None)]
     lines.append(

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final, cast
 
 from profiler.errors import ProfilerError
+from tests.chaos.result import EVENTS_PER_S
 from tests.chaos.rig import Options
 from tests.chaos.run import run
 from tests.servers.redis_server import Kind
 
 STORES: Final[tuple[Kind, ...]] = ("redis", "valkey")
-EVENTS_PER_S: Final = {1: 3_500, 3: 1_500}
 
 
 def main() -> int:
@@ -38,10 +38,12 @@ def main() -> int:
     except ProfilerError as fault:
         print(f"FAILED seed={options.seed}: {fault}; logs are in {directory}", flush=True)
         return 1
-    if result.passed and not options.keep_logs:
+    for reason in result.failures():
+        print(f"FAILED: {reason}")
+    if not result.passed:
+        print(f"logs are in {directory}")
+    elif not options.keep_logs:
         shutil.rmtree(directory)
-    elif not result.passed:
-        print(f"FAILED; logs are in {directory}")
     print(result.line(options.seed), flush=True)
     return 0 if result.passed else 1
 

@@ -11,19 +11,23 @@ import argparse
 import signal
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
 from profiler.errors import BrokerUnavailable
 from profiler.events import AnyEvent
+from profiler.partitioning import partition_of
 from streams.ledger import Ledger, passes_screen
 from streams.producer import EventProducer, ProducerOptions
 from streams.settings import settings_from_process
-from tests.chaos.traffic import Sent, traffic
+from tests.chaos.traffic import USERS, Sent, traffic
 
 LEDGER: Final = "ledger.jsonl"
 ACCOUNT: Final = "account.json"
@@ -50,12 +54,15 @@ class Account(Struct, frozen=True, kw_only=True):
         Those acknowledged that must become dead letters.
     broken_unknown
         Those that may.
+    astray
+        Events that were sent to another partition than their home.
     """
 
     acknowledged: int
     unknown: int
     broken: list[BrokenRecord]
     broken_unknown: list[BrokenRecord]
+    astray: int = 0
 
 
 class Books(Ledger):
@@ -94,6 +101,37 @@ class Books(Ledger):
         )
 
 
+class Aim:
+    """Chooses the partition of each record, as its partitioner would.
+
+    Parameters
+    ----------
+    n_partitions
+        Of the topic, and homes.
+
+    Attributes
+    ----------
+    n_astray
+        Events, but no broken records, whose partition was not their home.
+    """
+
+    def __init__(self, n_partitions: int) -> None:
+        self.n_astray = 0
+        self._n_partitions = n_partitions
+        self._turn = count()
+        self._home_of = lru_cache(USERS)(lambda key: partition_of(key, n_partitions))
+
+    def partition_of(self, record: Sent) -> int:
+        """Choose."""
+        chosen = home = self._home_of(record.key)
+        if record.partitioner == "crc32":
+            chosen = crc32(record.key) % self._n_partitions
+        elif record.partitioner == "in turn":
+            chosen = next(self._turn) % self._n_partitions
+        self.n_astray += chosen != home and record.fault is None
+        return chosen
+
+
 def broken_record(reason: str, key: bytes | None, value: bytes | None) -> BrokenRecord:
     """Describe a broken record."""
     return BrokenRecord(reason, (key or b"").decode(), sha256(value or b"").hexdigest())
@@ -111,19 +149,21 @@ def _main() -> None:
     books = Books(passes_screen(settings))
     options = ProducerOptions(delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
     producer = EventProducer.of(settings, options, books)
+    aim = Aim(settings.partitions)
     started_s = time.monotonic()
     for n, record in enumerate(traffic(given.seed, lambda: time.time_ns() // 1_000_000)):
         time.sleep(max(0.0, started_s + n / given.rate - time.monotonic()))
         if told_to_end:
             break
         books.expect(record)
-        producer.send_raw(record.key, record.value)
+        producer.send_raw(record.key, record.value, partition=aim.partition_of(record))
     try:
         producer.close()
     except BrokerUnavailable as fault:
         print(fault)
     books.write(given.directory / LEDGER)
-    (given.directory / ACCOUNT).write_bytes(msgspec.json.encode(books.account()))
+    account = msgspec.structs.replace(books.account(), astray=aim.n_astray)
+    (given.directory / ACCOUNT).write_bytes(msgspec.json.encode(account))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streams.eventlog import READ
 from streams.settings import Settings
 
 SAMPLE_INTERVAL_S: Final = 0.2
@@ -24,7 +25,10 @@ class Progress:
     Attributes
     ----------
     lag
-        Records between the committed offsets and the ends of the partitions, as last seen.
+        Records between the committed offsets and the ends of the partitions of events and of
+        forwarded events, as last seen.
+    n_forwarded
+        Records in the topic of forwarded events, as last seen.
     n_looks
         How often it was seen.
     longest_stall_s
@@ -33,10 +37,14 @@ class Progress:
 
     def __init__(self, settings: Settings, tell: Callable[[str], None]) -> None:
         self._tell = tell
-        self.lag = self.n_looks = 0
+        self.lag = self.n_forwarded = self.n_looks = 0
         self.longest_stall_s = 0.0
-        topic = settings.topic("events")
-        self._partitions = [TopicPartition(topic, n) for n in range(settings.partitions)]
+        self._forwarded = settings.topic("forwarded")
+        self._partitions = [
+            TopicPartition(topic, n)
+            for topic in map(settings.topic, READ)
+            for n in range(settings.partitions)
+        ]
         # It asks about the group and never joins it.
         self._consumer = Consumer(
             {
@@ -69,7 +77,7 @@ class Progress:
         committed: list[int] = []
         while not self._over.wait(SAMPLE_INTERVAL_S):
             try:
-                now, self.lag = self._look()
+                now, self.lag, self.n_forwarded = self._look()
             except KafkaException:
                 continue
             self.n_looks += 1
@@ -81,11 +89,16 @@ class Progress:
                     self._tell(f"  no offset was committed for {stall_s:.1f} s")
                 moved_s, committed = time.monotonic(), now
 
-    def _look(self) -> tuple[list[int], int]:
+    def _look(self) -> tuple[list[int], int, int]:
+        # In this order: what an offset of an event stands for has been forwarded.
         found = self._consumer.committed(self._partitions, timeout=ANSWER_TIMEOUT_S)
         committed = [max(0, partition.offset) for partition in found]
         ends = [
             self._consumer.get_watermark_offsets(p, timeout=ANSWER_TIMEOUT_S)[1]
             for p in self._partitions
         ]
-        return committed, sum(end - at for end, at in zip(ends, committed, strict=True))
+        lag = sum(end - at for end, at in zip(ends, committed, strict=True))
+        n_forwarded = sum(
+            end for p, end in zip(self._partitions, ends, strict=True) if p.topic == self._forwarded
+        )
+        return committed, lag, n_forwarded

@@ -7,59 +7,16 @@ import time
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from profiler.errors import ProfilerError
 from streams.commands.audit import audit_lines
 from tests.chaos.progress import Progress
+from tests.chaos.result import Result
 from tests.chaos.rig import Options, Rig, Tell
 from tests.chaos.schedule import Fault, schedule
-from tests.chaos.verdict import Letters, check_letters, check_profiles
+from tests.chaos.verdict import check_letters, check_profiles
 
 TICK_S: Final = 0.05
 CATCH_UP_S: Final = 180.0
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """What came out of a run; every figure that `passed` looks at must be 0."""
-
-    acknowledged: int
-    unknown: int
-    lost: int
-    duplicated: int
-    mismatched: int
-    letters: Letters
-    faults: list[Fault]
-    crashes: int
-    lag: int
-    longest_stall_s: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything is as it must be."""
-        wrong = (self.lost, self.duplicated, self.mismatched, self.lag)
-        return not any((*wrong, self.letters.missing, self.letters.unexpected))
-
-    def line(self, seed: int) -> str:
-        """Give the figures in one line."""
-        figures = {
-            "acknowledged": self.acknowledged,
-            "unknown": self.unknown,
-            "lost": self.lost,
-            "duplicated": self.duplicated,
-            "mismatched": self.mismatched,
-            "dead_letters": self.letters.kept,
-            "dead_letters_missing": self.letters.missing,
-            "dead_letters_unexpected": self.letters.unexpected,
-            "dead_letters_repeated": self.letters.repeated,
-            "faults": len(self.faults),
-            "kinds": len({fault.kind for fault in self.faults}),
-            "crashes": self.crashes,
-            "lag": self.lag,
-            "longest_stall_s": f"{self.longest_stall_s:.1f}",
-            "seed": seed,
-        }
-        return " ".join(f"{name}={figure}" for name, figure in figures.items())
 
 
 def run(options: Options, directory: Path, tell: Tell) -> Result:
@@ -77,7 +34,7 @@ def run(options: Options, directory: Path, tell: Tell) -> Result:
         try:
             rig.load.start(rig.settings)
             tell(f"events flow, for {options.duration_s:.0f} s")
-            _play(rig, faults, options.duration_s, progress, tell)
+            happened = _play(rig, faults, options.duration_s, progress, tell)
             rig.wait_until_well()
             tell("all is well again; the producer ends")
             account = rig.load.stop()
@@ -90,21 +47,28 @@ def run(options: Options, directory: Path, tell: Tell) -> Result:
         for line in audit_lines(found):
             tell(line)
         return Result(
+            options=options,
             acknowledged=account.acknowledged,
             unknown=account.unknown,
+            astray=account.astray,
+            forwarded=progress.n_forwarded,
             lost=found.lost or 0,
             duplicated=found.duplicated or 0,
             mismatched=found.mismatched,
+            stale=found.stale,
             letters=check_letters(rig.settings, account),
-            faults=faults,
+            faults=happened,
             crashes=rig.n_crashes,
             lag=progress.lag,
             longest_stall_s=progress.longest_stall_s,
         )
 
 
-def _play(rig: Rig, faults: list[Fault], duration_s: float, progress: Progress, tell: Tell) -> None:
-    """Let each fault happen and be mended in its time, until the run is over."""
+def _play(
+    rig: Rig, faults: list[Fault], duration_s: float, progress: Progress, tell: Tell
+) -> list[Fault]:
+    """Let each fault happen and be mended in its time, until the run is over; give those."""
+    happened: list[Fault] = []
     moments: list[tuple[float, int, bool]] = []
     for i, fault in enumerate(faults):
         moments += [(fault.at_s, i, False), (fault.at_s + fault.lasts_s, i, True)]
@@ -121,9 +85,11 @@ def _play(rig: Rig, faults: list[Fault], duration_s: float, progress: Progress, 
             else:
                 tell(f"{what} for {fault.lasts_s:.1f} s; {progress.lag} behind")
                 rig.begin(fault)
+                happened.append(fault)
         else:
             rig.supervise()
             time.sleep(TICK_S)
+    return happened
 
 
 def _catch_up(rig: Rig, progress: Progress) -> None:

@@ -156,7 +156,7 @@ def assert_nothing_is_lost(scene: Scene) -> None:
     wait_until_consumed(scene.settings, WAIT_S)
     report = check_profiles(scene.settings, scene.load.ledger)
     assert account.acknowledged > N_LOSSES * EVENTS_PER_S
-    assert (report.lost, report.duplicated, report.mismatched) == (0, 0, 0)
+    assert (report.lost, report.duplicated, report.mismatched, report.stale) == (0, 0, 0, 0)
 
 
 def stands_still(worker: WorkerProcess) -> bool:

@@ -1,11 +1,16 @@
-"""What the producer of a run sends: people at random, some records broken, some sent twice."""
+"""What the producer of a run sends: people at random, some records broken, some sent twice.
+
+A third of the people have producers with another partitioner than the usual one: half of these
+hash as librdkafka does, so that all events of a person come in one partition, which is seldom their
+home; the others take the partitions in turn, so that nobody knows the order of a person's events.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +22,10 @@ BROKEN: Final = 0.004
 REPEATED: Final = 0.02
 REPEATED_AFTER_MAX: Final = 500
 """A row remembers 32 ids: a repetition must come before its person has done so many new things."""
+
+Partitioner = Literal["murmur2", "crc32", "in turn"]
+PARTITIONERS: Final[tuple[Partitioner, ...]] = (*("murmur2",) * 4, "crc32", "in turn")
+"""By number of the person, over and over."""
 
 TYPES: Final = ("browse", "click", "cart", "purchase", "search")
 WEIGHTS: Final = (50, 30, 10, 6, 4)
@@ -31,11 +40,14 @@ class Sent(Struct, frozen=True, kw_only=True):
         As they are sent.
     fault
         The reason that its dead letter must carry, if it is broken.
+    partitioner
+        What chooses its partition.
     """
 
     key: bytes
     value: bytes
     fault: str | None = None
+    partitioner: Partitioner = "murmur2"
 
 
 def traffic(seed: int, now_ms: Callable[[], int]) -> Iterator[Sent]:
@@ -48,24 +60,28 @@ def traffic(seed: int, now_ms: Callable[[], int]) -> Iterator[Sent]:
             yield rng.choice(recent)
             continue
         number += 1
-        fields = _fields(rng, f"{seed}-{number}", now_ms())
+        user = rng.randrange(USERS)
+        fields = _fields(rng, f"{seed}-{number}", now_ms(), user)
         key = str(fields["user_id"]).encode()
+        by = PARTITIONERS[user % len(PARTITIONERS)]
         if rng.random() < BROKEN:
             reason, spoil = rng.choice(FAULTS)
-            yield Sent(key=key, value=spoil(fields), fault=reason)
+            yield Sent(key=key, value=spoil(fields), fault=reason, partitioner=by)
         else:
-            sent = Sent(key=key, value=msgspec.json.encode(fields))
-            recent.append(sent)
+            sent = Sent(key=key, value=msgspec.json.encode(fields), partitioner=by)
+            # In another partition a repetition may come much later.
+            if by != "in turn":
+                recent.append(sent)
             yield sent
 
 
-def _fields(rng: random.Random, event_id: str, ts: int) -> Fields:
+def _fields(rng: random.Random, event_id: str, ts: int, user: int) -> Fields:
     kind = rng.choices(TYPES, WEIGHTS)[0]
     fields: Fields = {
         "event_id": event_id,
         "type": kind,
         "ts": ts,
-        "user_id": f"user-{rng.randrange(USERS)}",
+        "user_id": f"user-{user}",
     }
     if kind == "search":
         return {**fields, "query": f"word{rng.randrange(300)} word{rng.randrange(300)}"}

@@ -143,6 +143,26 @@ def test_readers_see_the_fields_of_the_last_write(play: Play) -> None:
     play(scenario)
 
 
+def test_views_are_what_readers_see_in_the_order_asked(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        pids = [f"p{n}" for n in range(1_500)]
+        await rig.store.commit([write(pid, 1, pid.encode()) for pid in pids])
+        await rig.store.commit([erasure("p3", 2)])
+
+        found = await rig.store.views(["missing", *reversed(pids)])
+
+        assert await rig.store.views([]) == []
+        assert found == [rig.profile("missing"), *(view(pid) for pid in reversed(pids))]
+        assert found[-1] == rig.profile("p0")
+
+    def view(pid: str) -> dict[str, bytes]:
+        fields = {"vector": b"vector" + pid.encode(), "summary": b'{"row":1}'}
+        times = {"as_of": b"1700001", "rev": b"1", "spec": SPEC.encode()}
+        return {} if pid == "p3" else fields | times
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("rev", [1, 2, 4, 5, 2**40])
 def test_a_write_that_does_not_follow_the_stored_revision_changes_nothing(
     play: Play, rev: int

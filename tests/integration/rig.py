@@ -90,7 +90,8 @@ class Load:
 
 def differences(report: AuditReport) -> dict[str, int]:
     """What an audit found wrong; empty if every acknowledged event counts exactly once."""
-    found = {name: getattr(report, name) for name in ("mismatched", "lost", "duplicated")}
+    names = ("mismatched", "stale", "lost", "duplicated")
+    found = {name: getattr(report, name) for name in names}
     return {name: n for name, n in found.items() if n}
 
 

@@ -76,8 +76,15 @@ def store_of(settings: Settings) -> MemoryStore:
     states = encode_states(DEFAULT_SPEC, done.rows, stored.rev[done.place] + 1, done.fences)
     store = MemoryStore(spec_hash=DEFAULT_SPEC.hash)
     writes = [
-        ProfileWrite(prepared.pids[place], 1, state, b"", b"", NOW)
-        for place, state in zip(done.place.tolist(), states, strict=True)
+        ProfileWrite(prepared.pids[place], 1, state, vector.tobytes(), summary, as_of)
+        for place, state, vector, summary, as_of in zip(
+            done.place.tolist(),
+            states,
+            done.vectors,
+            done.summaries,
+            done.rows["core.as_of"].tolist(),
+            strict=True,
+        )
     ]
     assert all(asyncio.run(store.commit(writes)))
     return store
@@ -97,6 +104,7 @@ def test_a_store_that_agrees_with_the_topic_passes(settings: Settings) -> None:
     report = asyncio.run(audit(settings, store_of(settings)))
 
     assert (report.profiles, report.mismatched, report.records) == (3, 0, 151)
+    assert report.stale == 0
     assert report.outcomes == {"applied": 150, "malformed": 1}
     assert report.passed
 
@@ -110,8 +118,21 @@ def test_a_profile_that_lost_an_event_is_reported_with_its_columns(settings: Set
 
     report = asyncio.run(audit(settings, store))
 
-    assert (report.profiles, report.mismatched) == (3, 1)
-    assert [(d.pid, d.column) for d in report.differences] == [(pid, "activity.count")]
+    assert (report.profiles, report.mismatched, report.stale) == (3, 1, 1)
+    columns = [(d.pid, d.column) for d in report.differences]
+    assert columns == [(pid, "activity.count"), (pid, "readers' summary")]
+
+
+def test_a_profile_of_which_readers_see_an_old_revision_is_reported(settings: Settings) -> None:
+    store = store_of(settings)
+    pid = Pseudonymiser(KEY.encode()).pid("user", "bob")
+    store.profiles[pid]["rev"] = b"0"
+
+    report = asyncio.run(audit(settings, store))
+
+    assert (report.mismatched, report.stale) == (0, 1)
+    assert [(d.pid, d.column) for d in report.differences] == [(pid, "readers' rev")]
+    assert not report.passed
 
 
 def test_a_store_that_agrees_with_the_replayed_records_passes(settings: Settings) -> None:

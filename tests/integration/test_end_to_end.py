@@ -84,7 +84,7 @@ def test_every_broken_record_is_kept_with_its_reason_and_the_others_are_applied(
     assert [(letter.reason, letter.n_bytes) for letter in giants] == [("oversize", 1_000_028)]
     found = Counter((x.reason, x.key, x.value) for x in letters if x.key != b"alice")
     assert found == Counter((r.fault, r.key, r.value) for r in broken)
-    assert report.mismatched == 0
+    assert (report.mismatched, report.stale) == (0, 0)
     assert report.profiles > 30
     n_duplicates = sum(r.fault == DUPLICATE for r in records)
     assert report.outcomes["applied"] == len(records) - len(broken) - n_duplicates
@@ -106,7 +106,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_replay_loses_and_repeats_not
     report = audited(settings, ledger)
 
     assert 0 < n_at_kill < report.profiles
-    assert (report.mismatched, report.lost, report.duplicated) == (0, 0, 0)
+    assert (report.mismatched, report.stale, report.lost, report.duplicated) == (0, 0, 0, 0)
 
 
 def test_the_erased_stay_erased(settings: Settings, worker: WorkerProcess) -> None:
@@ -141,7 +141,7 @@ def test_the_erased_stay_erased(settings: Settings, worker: WorkerProcess) -> No
     assert tombstone[0] == 2
     assert ttl_s == -1
     assert after_replay == after_erase
-    assert report.mismatched == 0
+    assert (report.mismatched, report.stale) == (0, 0)
     with ProfileClient(settings.store_url, settings.pseudonym_key.reveal()) as client:
         assert client.get("alice") is None
         assert client.get("bob") is not None
@@ -168,7 +168,7 @@ def test_a_store_that_goes_and_comes_back_costs_time_and_nothing_else(
         finally:
             worker.kill()
 
-    assert (report.mismatched, report.lost, report.duplicated) == (0, 0, 0)
+    assert (report.mismatched, report.stale, report.lost, report.duplicated) == (0, 0, 0, 0)
     said = Counter(messages(worker))
     assert (said["paused"], said["resumed"]) == (1, 1)
 
@@ -197,7 +197,7 @@ def test_a_public_data_set_goes_the_whole_way_by_the_command_line(
 
     assert (replayed, code, got) == (0, 0, 1)
     assert sent["events"] == found["records"] == found["outcomes"]["applied"] == 20_000
-    assert (found["mismatched"], found["lost"], found["duplicated"]) == (0, 0, 0)
+    assert [found[name] for name in ("mismatched", "stale", "lost", "duplicated")] == [0, 0, 0, 0]
     assert found["profiles"] > 10_000
 
 

@@ -44,6 +44,7 @@ def _line(name: str, result: Result | Exception, directory: Path) -> str:
         return f"{name:20} FAILED: {result!r}; logs are in {directory}"
     figures = {
         "mismatched": result.mismatched,
+        "stale": result.stale,
         "lost": result.lost,
         "duplicated": result.duplicated,
         "letters_missing": result.letters_missing,

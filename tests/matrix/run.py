@@ -62,6 +62,7 @@ class Result(Struct, frozen=True, kw_only=True):
     events: int
     seconds: float
     mismatched: int
+    stale: int
     lost: int
     duplicated: int
     letters_missing: int
@@ -73,7 +74,7 @@ class Result(Struct, frozen=True, kw_only=True):
     @property
     def passed(self) -> bool:
         """Whether everything is as it must be."""
-        wrong = (self.mismatched, self.lost, self.duplicated)
+        wrong = (self.mismatched, self.stale, self.lost, self.duplicated)
         return not any((*wrong, self.letters_missing, self.letters_unexpected))
 
 
@@ -110,6 +111,7 @@ def run(cell: Cell, directory: Path) -> Result:
             events=n_sent,
             seconds=time.monotonic() - started_s,
             mismatched=found.mismatched,
+            stale=found.stale,
             lost=found.lost or 0,
             duplicated=found.duplicated or 0,
             letters_missing=letters.missing,

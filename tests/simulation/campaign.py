@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
 from profiler.partitioning import partition_of
+from profiler.pipeline import visible
 from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
-from profiler.state import decode_states
+from profiler.state import Stored, decode_states
 from tests.folding import Fold, assert_equal
 from tests.simulation.clock import run_simulated
 from tests.simulation.member import Member
@@ -33,11 +35,16 @@ ACTIVITY: Final = (*(1,) * AT_HOME, 14, *(1,) * (ASTRAY + EVERYWHERE - 1))
 RUN_TIMEOUT_S: Final = 600.0
 STEPS_MAX: Final = 400
 PAUSE_S: Final = 0.1
+AFTER_S: Final = (*(0.05,) * 4, 0.5)
+"""Longest time from one fault to the next: seldom so long that a slow store may answer."""
 TYPES: Final = ("click", "browse", "cart", "purchase")
 KINDS: Final = (
     *("crash", "pause", "pause", "freeze", "thaw", "start", "rebalance", "store loses"),
-    *("store fails", "store answers", "broker fails", "broker answers"),
+    *("store fails", "store slows", "store answers", "broker fails", "broker answers"),
 )
+
+Failure = Literal["wrong", "stuck", "broken"]
+"""How a run fails: a profile is not what it must be, something is never done, or a worker ends."""
 
 
 class Fault(Struct, frozen=True):
@@ -56,7 +63,11 @@ def faults_of(seed: int) -> list[Fault]:
     """Draw the schedule of a seed."""
     chance = random.Random(f"faults {seed}")
     return [
-        Fault(chance.random() * 0.05, chance.choice(KINDS), chance.randrange(STEPS_MAX))
+        Fault(
+            chance.random() * chance.choice(AFTER_S),
+            chance.choice(KINDS),
+            chance.randrange(STEPS_MAX),
+        )
         for _ in range(chance.randint(1, 20))
     ]
 
@@ -135,8 +146,10 @@ async def _strike(world: World, fault: Fault) -> None:
     match fault.kind:
         case "store fails":
             world.store_fails = 0.4
+        case "store slows":
+            world.store_is_slow = True
         case "store answers":
-            world.store_fails = 0.0
+            world.store_fails, world.store_is_slow = 0.0, False
         case "store loses":
             world.lose_unsynced_writes()
         case "broker fails":
@@ -165,6 +178,7 @@ async def _strike(world: World, fault: Fault) -> None:
 async def _settle(world: World) -> None:
     """Heal everything, and wait until all is done."""
     world.store_fails = world.broker_fails = 0.0
+    world.store_is_slow = False
     for member in world.members:
         member.dies_in = None
         await member.thaw()
@@ -196,30 +210,53 @@ def assert_exact(world: World) -> None:
         if is_at_home(user_id):
             np.testing.assert_array_equal(ours.fences.offset, expected.fences.offset)
         assert_equal(ours.rows, expected.rows, linear_only=not is_ordered(user_id))
-        assert (pid in world.store.profiles) == (not expected.erased[0])
+        _assert_seen(world.store.profiles.get(pid, {}), ours)
+    assert world.store.profiles.keys() <= found.keys()
     records = [r for p in world.partitions for r in world.logs[EVENTS, p]]
     broken = {(r.partition, r.offset) for r in records if r.value and b"dance" in r.value}
     kept = {(letter.record.partition, letter.record.offset) for letter in world.letters}
     assert kept == broken
 
 
-def shrunk(seed: int, faults: Sequence[Fault]) -> list[Fault]:
-    """Leave out what is not needed for the failure, one fault at a time."""
-    left = list(faults)
-    k = 0
-    while k < len(left):
-        fewer = left[:k] + left[k + 1 :]
-        if fails(seed, fewer):
-            left = fewer
-        else:
-            k += 1
-    return left
+def _assert_seen(view: Mapping[str, bytes], stored: Stored) -> None:
+    """Readers see what the state says, the vector bit for bit; of the erased, nothing."""
+    assert bool(view) != stored.erased[0]
+    if not view:
+        return
+    (vector,), (summary,) = visible(DEFAULT_SPEC, stored.rows)
+    assert view["vector"] == vector.tobytes()
+    # Numbers are aligned with those of the others in a batch: there may be other spaces.
+    assert msgspec.json.decode(view["summary"]) == msgspec.json.decode(summary)
+    assert int(view["rev"]) == stored.rev[0]
+    assert int(view["as_of"]) == stored.rows["core.as_of"][0]
 
 
-def fails(seed: int, faults: Sequence[Fault]) -> bool:
-    """Whether a schedule leaves something wrong."""
+def failure(seed: int, faults: Sequence[Fault]) -> Failure | None:
+    """How a schedule fails, if it does."""
     try:
-        play(seed, faults)
-    except (AssertionError, TimeoutError):
-        return True
-    return False
+        world = run_simulated(_play(seed, faults))
+    except TimeoutError:
+        return "stuck"
+    except AssertionError:
+        return "broken"
+    try:
+        assert_exact(world)
+    except AssertionError:
+        return "wrong"
+    return None
+
+
+def shrunk(seed: int, faults: Sequence[Fault]) -> list[Fault]:
+    """Leave out, one after another, what a failure of the same kind does not need."""
+    how = failure(seed, faults)
+    left, n_before = list(faults), len(faults) + 1
+    # Again and again: without one fault another may turn out to be of no use.
+    while len(left) < n_before:
+        n_before, k = len(left), 0
+        while k < len(left):
+            fewer = left[:k] + left[k + 1 :]
+            if failure(seed, fewer) == how:
+                left = fewer
+            else:
+                k += 1
+    return left

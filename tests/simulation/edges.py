@@ -13,7 +13,7 @@ from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
 from streams.store import Durability, Erasure, MemoryStore, ProfileWrite
-from tests.simulation.world import FORWARDED, STEP_S, SYNC_S
+from tests.simulation.world import FORWARDED, SLOW_S, STEP_S, SYNC_S
 
 if TYPE_CHECKING:
     from tests.simulation.member import Member
@@ -45,6 +45,7 @@ class StoreHandle(MemoryStore):
         return "none" if self._world.syncs == "never" else "aof"
 
     async def until_durable(self) -> bool:
+        """Like that of servers: one that cannot tell is asked too, so that a restart shows."""
         world = self._world
         await self._pass()
         if world.syncs == "told":
@@ -63,6 +64,9 @@ class StoreHandle(MemoryStore):
         return result
 
     async def _pass(self, within_s: float = STEP_S) -> None:
+        if self._world.store_is_slow:
+            # Half of an exchange: there, or back.
+            await asyncio.sleep(self._world.chance.uniform(*SLOW_S) / 2)
         await self._member.pass_gate(within_s)
         if self._world.incarnation != self._incarnation:
             raise StoreRestarted("another incarnation")

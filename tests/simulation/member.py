@@ -87,9 +87,10 @@ class Member:
 
     def raise_fault(self) -> None:
         """Raise what ended the worker, if something did."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._feeders):
             if task.done() and not task.cancelled():
                 task.result()
+        self._feeders = [task for task in self._feeders if not task.done()]
 
     def crash(self) -> None:
         """Stop at once: nothing that is under way has an effect from here on."""
@@ -124,7 +125,10 @@ class Member:
         await self.worker.assigned(places)
         self._delivered = {place: deque() for place in places}
         self._flows = True
-        self._feeders += [self._start(self._feed(p, offset)) for p, (offset, _) in places.items()]
+        self._feeders += [
+            self._start(self._feed(place, offset, self._delivered[place]))
+            for place, (offset, _) in places.items()
+        ]
 
     async def give_up(self) -> None:
         """Finish what is in flight, commit it, and drop all partitions."""
@@ -150,8 +154,8 @@ class Member:
         self._delivered = {place: deque() for place in self._delivered}
         self.world.ask_for_rebalance()
 
-    async def _feed(self, place: Place, offset: int) -> None:
-        log, delivered = self.world.logs[place], self._delivered[place]
+    async def _feed(self, place: Place, offset: int, delivered: deque[Entry]) -> None:
+        log = self.world.logs[place]
         is_current = partial(self._is_current, place, delivered)
         while is_current():
             records = log[offset : offset + self.world.chance.randint(1, 12)]

@@ -22,6 +22,9 @@ STEP_S: Final = 0.01
 SYNC_S: Final = 0.6
 """Longest time between two syncs of the store to its disk."""
 
+SLOW_S: Final = (0.3, 2.0)
+"""Shortest and longest exchange with a slow store: a sync or three may come in between."""
+
 Place = tuple[str, int]
 """A topic and a partition."""
 
@@ -51,6 +54,8 @@ class World:
         All dead letters that were sent.
     store_fails, broker_fails
         Share of exchanges that fail.
+    store_is_slow
+        Whether the store takes `SLOW_S` for an exchange.
     keeps_texts
         Whether the broker keeps the text beside an offset; not all do.
     incarnation
@@ -76,6 +81,7 @@ class World:
         self.members: list[Member] = []
         self.letters: list[DeadLetter] = []
         self.store_fails = self.broker_fails = 0.0
+        self.store_is_slow = False
         self._rebalance = asyncio.Lock()
         self._outside = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
