@@ -17,11 +17,9 @@ from msgspec import Struct
 
 from profiler.sources.source import Converted, Form, Origin
 from profiler.sources.table import moment
+from profiler.sources.values import Fields as Fields  # whoever writes a format needs it too
 
 EVENT_ID_CHARS_MAX: Final = 128
-
-Fields = dict[str, Any]
-"""Fields of a native event as JSON values, not yet validated."""
 
 
 class Message:
@@ -95,19 +93,23 @@ class Format(Protocol):
 
 
 class Messages(Struct, frozen=True):
-    """A format as a source of files: one message a line."""
+    """A format as a source of files: one message a line.
+
+    Parameters
+    ----------
+    format
+        That of the lines.
+    form
+        In which text form its messages are.
+    """
 
     format: Format
+    form: Form = "json"
 
     @property
     def name(self) -> str:
         """That of the format."""
         return self.format.name
-
-    @property
-    def form(self) -> Form:
-        """Lines of text."""
-        return "json"
 
     def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
         """Give the events of the lines; a line that is not of the format is passed on unchanged."""
@@ -139,6 +141,20 @@ def event_id(*parts: object) -> str | None:
         return None
     text = ":".join(map(str, parts))
     return text if len(text) <= EVENT_ID_CHARS_MAX else xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def numbered(events: list[Fields]) -> list[Fields]:
+    """Give the events of one foreign event ids of their own: ``id``, ``id:1`` and so on.
+
+    Examples
+    --------
+    >>> [event["event_id"] for event in numbered([{"event_id": "order"}, {"event_id": "order"}])]
+    ['order', 'order:1']
+    """
+    for k, event in enumerate(events):
+        if k and isinstance(event.get("event_id"), str):
+            event["event_id"] = event_id(event["event_id"], k)
+    return events
 
 
 def present(**fields: Any) -> Fields:

@@ -14,7 +14,7 @@ import msgspec
 import xxhash
 from msgspec import Struct
 
-Form = Literal["csv", "json"]
+Form = Literal["csv", "json", "text"]
 
 
 class Converted(Struct, frozen=True, gc=False):
@@ -45,7 +45,7 @@ class Source(Protocol):
 
     @property
     def form(self) -> Form:
-        """Text form of a row: a line of separated fields, or a line of JSON."""
+        """Text form of a row: a line of separated fields, of JSON, or of whatever it knows."""
         ...
 
     def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
@@ -86,7 +86,7 @@ class Origin(Struct, frozen=True, gc=False):
             event["event_id"] = f"{self.source}:{self.stem}:{row}"
         event["source"] = self.source
         subject = event.get("user_id") or event.get("device_id") or event.get("anonymous_id")
-        ts = event["ts"]
+        ts = event.get("ts")
         return Converted(
             subject.encode() if isinstance(subject, str) else None,
             _ENCODE(event),

@@ -64,7 +64,7 @@ def test_batched_mode() -> None:
     first, second = decoded([{**ATTRIBUTES, "data": DATA}, {**ATTRIBUTES, "data": DATA, "id": "9"}])
 
     assert_purchase(first)
-    assert second.event_id == "/shop:9:1"
+    assert second.event_id == "/shop:9"
 
 
 def test_the_subject_attribute_is_the_user_where_the_data_names_nobody() -> None:
