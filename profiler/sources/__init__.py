@@ -31,6 +31,7 @@ __all__ = [
     "Form",
     "Format",
     "Message",
+    "Messages",
     "Source",
     "source_named",
 ]

@@ -67,7 +67,8 @@ class Message:
     def header(self, name: str) -> str | None:
         """Text of a header, None where it is missing. Names are compared without case."""
         for key, value in self._headers:
-            if key.lower() == name:
+            # Kafka knows headers without a value.
+            if key.lower() == name and value is not None:
                 return value.decode(errors="replace")
         return None
 
@@ -126,7 +127,7 @@ class Messages(Struct, frozen=True):
                 if isinstance(ts := event.get("ts"), str):
                     event["ts"] = moment(ts)
                 row = f"{number}.{part}" if part else str(number)
-                yield origin.record(event, row, keep_id=True)
+                yield origin.record(event, row, keep=True)
 
 
 def event_id(*parts: object) -> str | None:

@@ -135,6 +135,17 @@ def name_of(value: object) -> str:
     return "_".join(value.lower().replace("-", " ").replace("_", " ").split())
 
 
+def word_of(value: object) -> str:
+    """Write a single value as the keys of a table in a mapping file are written.
+
+    Examples
+    --------
+    >>> word_of(True), word_of(3), word_of("view")
+    ('true', '3', 'view')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(text_of(value))
+
+
 def first_of(fields: Fields, *names: str) -> object:
     """Give the first of these fields that is present and not empty.
 
