@@ -9,7 +9,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Callable, Collection
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,7 @@ from profiler.sources.values import (
 )
 
 PATH_PARTS_MAX: Final = 16
+MEASURE_MAX: Final = 1e20
 SUBJECTS: Final = ("user_id", "device_id", "anonymous_id")
 
 
@@ -226,7 +227,7 @@ def _path(place: _Place, given: Any) -> Path:
 def _scaled(factor: float) -> Callable[[Any], Any]:
     def scale(value: Any) -> Any:
         number = number_of(value)
-        if isinstance(number, bool) or not isinstance(number, int | float) or abs(number) > 1e20:
+        if not _is_measure(number):
             return value
         return int(number * factor) if factor >= 1 else int(number // (1 / factor))
 
@@ -235,9 +236,14 @@ def _scaled(factor: float) -> Callable[[Any], Any]:
 
 def _cents(value: Any) -> Any:
     number = number_of(value)
+    return number / 100 if _is_measure(number) else value
+
+
+def _is_measure(number: object) -> TypeGuard[int | float]:
+    """Whether it is a number that can be reckoned with: an integer of JSON may be of any size."""
     if isinstance(number, bool) or not isinstance(number, int | float):
-        return value
-    return number / 100
+        return False
+    return abs(number) <= MEASURE_MAX
 
 
 _GROUPS: Final[dict[str, Any]] = {"traits": Trait, "purposes": bool}

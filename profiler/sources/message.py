@@ -123,11 +123,20 @@ class Messages(Struct, frozen=True):
             if not self.format.recognises(message):
                 yield Converted(None, value)
                 continue
-            for part, event in enumerate(self.format.events(message)):
-                if isinstance(ts := event.get("ts"), str):
-                    event["ts"] = moment(ts)
-                row = f"{number}.{part}" if part else str(number)
-                yield origin.record(event, row, keep=True)
+            try:
+                yield from self._converted(message, origin, number)
+            except (ValueError, OverflowError, RecursionError):
+                # It holds what cannot be written again, such as an integer of 400 digits.
+                yield Converted(None, value)
+
+    def _converted(self, message: Message, origin: Origin, number: int) -> list[Converted]:
+        records = []
+        for part, event in enumerate(self.format.events(message)):
+            if isinstance(ts := event.get("ts"), str):
+                event["ts"] = moment(ts)
+            row = f"{number}.{part}" if part else str(number)
+            records.append(origin.record(event, row, keep=True))
+        return records
 
 
 def event_id(*parts: object) -> str | None:

@@ -79,6 +79,9 @@ STRUCTURED: Final[dict[str, Fields]] = {
 }
 """Actions of structured events, of which the label names the item."""
 
+SCHEMA_CHARS_MAX: Final = 256
+"""Of the name of a schema, whose parts are remembered."""
+
 _WANTED: Final = {
     name: COLUMNS.index(name)
     for name in (
@@ -139,7 +142,7 @@ def _row(value: bytes) -> Fields:
             continue
         outer = fields_of(_json(columns[place])).get("data")
         for entity in objects_of(outer) if prefix == "contexts" else [fields_of(outer)]:
-            key = f"{prefix}_{_key(str(entity.get('schema')))}"
+            key = f"{prefix}_{_key(str(entity.get('schema'))[:SCHEMA_CHARS_MAX])}"
             if prefix == "contexts":
                 row.setdefault(key, []).append(entity.get("data"))
             else:
