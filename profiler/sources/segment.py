@@ -52,7 +52,7 @@ class Segment(Struct, frozen=True):
         return [
             event
             for call in document["batch"]
-            for event in _events(shared | fields_of(call), message.stamped_ms)
+            for event in _of_batch(shared | fields_of(call), message.stamped_ms)
         ]
 
 
@@ -112,11 +112,14 @@ def _is_call(document: Fields) -> bool:
     return isinstance(kind, str) and kind in CALLS and any(mark in document for mark in _MARKS)
 
 
+def _of_batch(call: Fields, stamped_ms: int | None) -> list[Fields]:
+    # Of what is no call the decoder says that there is no such type.
+    return _events(call, stamped_ms) if _is_call(call) else [{"type": call.get("type")}]
+
+
 def _events(call: Fields, stamped_ms: int | None) -> list[Fields]:
     """Events of one call, each with the envelope."""
-    kind = call.get("type")
-    if not _is_call(call):  # in a batch: the decoder says that there is no such type
-        return [{"type": kind}]
+    kind = call["type"]
     if kind == "track":
         found = _tracked(call)
     elif kind in ("page", "screen"):
