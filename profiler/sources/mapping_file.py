@@ -229,7 +229,7 @@ def _scaled(factor: float) -> Callable[[Any], Any]:
         number = number_of(value)
         if not _is_measure(number):
             return value
-        return int(number * factor) if factor >= 1 else int(number // (1 / factor))
+        return round(number * factor) if factor >= 1 else int(number // (1 / factor))
 
     return scale
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from profiler.sources.table import integer, moment, real
 
+SECONDS_MAX: Final = 1e11
 TRAITS_MAX: Final = 64
 NAME_CHARS_MAX: Final = 64
 TRAIT_CHARS_MAX: Final = 1_024
@@ -31,6 +32,8 @@ def epoch_ms(value: object) -> object:
     --------
     >>> epoch_ms(1767225600), epoch_ms("1767225600000"), epoch_ms(1767225600000123)
     (1767225600000, 1767225600000, 1767225600000)
+    >>> epoch_ms(1767225600.123), epoch_ms("1767225600.123")
+    (1767225600123, 1767225600123)
     >>> epoch_ms("2026-01-01T01:00:00+01:00"), epoch_ms("2026-01-01 00:00:00"), epoch_ms("soon")
     (1767225600000, 1767225600000, 'soon')
     """
@@ -41,9 +44,11 @@ def epoch_ms(value: object) -> object:
         value = number
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
+    if abs(value) < SECONDS_MAX:
+        return round(value * 1_000)
     for limit, per_ms in _UNITS:
         if abs(value) < limit:
-            return int(value / per_ms) if per_ms < 1 else int(value // per_ms)
+            return int(value // per_ms)
     return value
 
 
@@ -186,6 +191,6 @@ def flat_traits(traits: Fields) -> Fields:
     return dict(kept[:TRAITS_MAX])
 
 
-_UNITS: Final = ((1e11, 1e-3), (1e14, 1), (1e17, 1_000), (1e20, 1_000_000))
-"""Below which size a number counts in which part of a millisecond."""
+_UNITS: Final = ((1e14, 1), (1e17, 1_000), (1e20, 1_000_000))
+"""Below which size a number is in which part of a millisecond."""
 _NOT_SET: Final = ("", "(not set)")
