@@ -140,10 +140,8 @@ def _validated(format: Format, message: Message) -> list[AnyEvent] | str:
     if len(fields) > EVENTS_MAX:
         return "oversize"
     events: list[AnyEvent] = []
-    for k, one in enumerate(fields):
+    for one in fields:
         one.setdefault("source", format.name)
-        if k and one.get("event_id"):
-            one["event_id"] = f"{one['event_id']}:{k}"
         event = event_of(one)
         if isinstance(event, str):
             return event

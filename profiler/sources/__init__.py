@@ -7,12 +7,15 @@ from typing import Final
 from profiler.errors import UsageError
 from profiler.sources import (
     cloudevents,
+    ga4,
     movielens,
     native,
     online_retail,
     otto,
     rees46,
     retailrocket,
+    segment,
+    snowplow,
     taobao,
     yoochoose,
 )
@@ -28,11 +31,17 @@ __all__ = [
     "Form",
     "Format",
     "Message",
+    "Messages",
     "Source",
     "source_named",
 ]
 
-FORMATS: Final[tuple[Format, ...]] = (cloudevents.FORMAT,)
+FORMATS: Final[tuple[Format, ...]] = (
+    cloudevents.FORMAT,
+    snowplow.FORMAT,
+    ga4.FORMAT,
+    segment.FORMAT,
+)
 """Foreign messages that are recognised, the first that claims one takes it."""
 
 FORMAT_NAMES: Final[tuple[str, ...]] = tuple(format.name for format in FORMATS)
@@ -46,7 +55,10 @@ SOURCES: Final[tuple[Source, ...]] = (
     otto.SOURCE,
     yoochoose.SOURCE,
     movielens.SOURCE,
-    *map(Messages, FORMATS),
+    Messages(cloudevents.FORMAT),
+    Messages(snowplow.FORMAT, "text"),
+    Messages(ga4.FORMAT),
+    Messages(segment.FORMAT),
 )
 
 SOURCE_NAMES: Final[tuple[str, ...]] = tuple(source.name for source in SOURCES)

@@ -9,7 +9,6 @@ attributes complete what is missing: ``type`` (its last part: ``com.shop.click``
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -51,7 +50,7 @@ def _data(document: Fields) -> Any:
         return document.get("data")
     try:
         return msgspec.json.decode(base64.b64decode(document["data_base64"], validate=True))
-    except (msgspec.DecodeError, UnicodeError, binascii.Error, TypeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         return None
 
 

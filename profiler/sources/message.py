@@ -17,11 +17,9 @@ from msgspec import Struct
 
 from profiler.sources.source import Converted, Form, Origin
 from profiler.sources.table import moment
+from profiler.sources.values import Fields as Fields  # whoever writes a format needs it too
 
 EVENT_ID_CHARS_MAX: Final = 128
-
-Fields = dict[str, Any]
-"""Fields of a native event as JSON values, not yet validated."""
 
 
 class Message:
@@ -69,7 +67,8 @@ class Message:
     def header(self, name: str) -> str | None:
         """Text of a header, None where it is missing. Names are compared without case."""
         for key, value in self._headers:
-            if key.lower() == name:
+            # Kafka knows headers without a value.
+            if key.lower() == name and value is not None:
                 return value.decode(errors="replace")
         return None
 
@@ -95,19 +94,23 @@ class Format(Protocol):
 
 
 class Messages(Struct, frozen=True):
-    """A format as a source of files: one message a line."""
+    """A format as a source of files: one message a line.
+
+    Parameters
+    ----------
+    format
+        That of the lines.
+    form
+        In which text form its messages are.
+    """
 
     format: Format
+    form: Form = "json"
 
     @property
     def name(self) -> str:
         """That of the format."""
         return self.format.name
-
-    @property
-    def form(self) -> Form:
-        """Lines of text."""
-        return "json"
 
     def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
         """Give the events of the lines; a line that is not of the format is passed on unchanged."""
@@ -120,11 +123,20 @@ class Messages(Struct, frozen=True):
             if not self.format.recognises(message):
                 yield Converted(None, value)
                 continue
-            for part, event in enumerate(self.format.events(message)):
-                if isinstance(ts := event.get("ts"), str):
-                    event["ts"] = moment(ts)
-                row = f"{number}.{part}" if part else str(number)
-                yield origin.record(event, row, keep_id=True)
+            try:
+                yield from self._converted(message, origin, number)
+            except (ValueError, OverflowError, RecursionError):
+                # It holds what cannot be written again, such as an integer of 400 digits.
+                yield Converted(None, value)
+
+    def _converted(self, message: Message, origin: Origin, number: int) -> list[Converted]:
+        records = []
+        for part, event in enumerate(self.format.events(message)):
+            if isinstance(ts := event.get("ts"), str):
+                event["ts"] = moment(ts)
+            row = f"{number}.{part}" if part else str(number)
+            records.append(origin.record(event, row, keep=True))
+        return records
 
 
 def event_id(*parts: object) -> str | None:
@@ -139,6 +151,20 @@ def event_id(*parts: object) -> str | None:
         return None
     text = ":".join(map(str, parts))
     return text if len(text) <= EVENT_ID_CHARS_MAX else xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def numbered(events: list[Fields]) -> list[Fields]:
+    """Give the events of one foreign event ids of their own: ``id``, ``id:1`` and so on.
+
+    Examples
+    --------
+    >>> [event["event_id"] for event in numbered([{"event_id": "order"}, {"event_id": "order"}])]
+    ['order', 'order:1']
+    """
+    for k, event in enumerate(events):
+        if k and isinstance(event.get("event_id"), str):
+            event["event_id"] = event_id(event["event_id"], k)
+    return events
 
 
 def present(**fields: Any) -> Fields:

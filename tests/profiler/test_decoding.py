@@ -56,14 +56,6 @@ def test_a_record_without_events_is_unused_and_not_refused() -> None:
     assert (events, rejected, n_unused) == ([], [], 1)
 
 
-def test_events_of_one_record_have_ids_of_their_own() -> None:
-    one = {**CLICK, "event_id": "e"}
-
-    events, *_ = Decoder([Lists()]).decode([record({"list": [one, dict(one), dict(one)]})])
-
-    assert [event.event_id for event in events] == ["e", "e:1", "e:2"]
-
-
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

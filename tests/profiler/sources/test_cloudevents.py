@@ -64,7 +64,7 @@ def test_batched_mode() -> None:
     first, second = decoded([{**ATTRIBUTES, "data": DATA}, {**ATTRIBUTES, "data": DATA, "id": "9"}])
 
     assert_purchase(first)
-    assert second.event_id == "/shop:9:1"
+    assert second.event_id == "/shop:9"
 
 
 def test_the_subject_attribute_is_the_user_where_the_data_names_nobody() -> None:
@@ -87,3 +87,10 @@ def test_other_headers_change_nothing() -> None:
     (event,) = decoded({"type": "click", "ts": 5, "user_id": "a"}, {"traceparent": "00-1-2-01"})
 
     assert event.event_id is None
+
+
+@pytest.mark.parametrize("data", ["é", "e30", "bm9uZQ==", 5, None, ["e30="]])
+def test_data_that_are_none_leave_the_attributes(data: Any) -> None:
+    (event,) = decoded({**ATTRIBUTES, "type": "a.click", "subject": "bob", "data_base64": data})
+
+    assert (type(event).__name__, event.user_id) == ("Click", "bob")
