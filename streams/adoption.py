@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from kafka import TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
@@ -131,23 +132,29 @@ def _cut(
 ) -> dict[int, tuple[int, int]]:
     """How far partitions were read, and their end, where that lies before it."""
     name = settings.topic(short)
-    numbers = sorted(n for _, n in places_of(settings, [name]))
-    # The ends afterwards: meanwhile others may read on, and commit.
-    read = {n: reached.get((name, n), 0) for n in numbers}
-    for place, at in _group_offsets(settings, name, numbers).items():
-        read[place.partition] = max(at.offset, read[place.partition])
-    ends = ends_of(settings, short)
-    return {n: (at, ends[n]) for n, at in read.items() if at > ends[n]}
+    with admin_of(settings) as admin:
+        (topic,) = admin.describe_topics([name])
+        numbers = sorted(p["partition_index"] for p in topic["partitions"])
+        read = {n: reached.get((name, n), 0) for n in numbers}
+        for place, at in _group_offsets(admin, settings, name, numbers).items():
+            read[place.partition] = max(at.offset, read[place.partition])
+        # The ends afterwards: meanwhile others may read on, and commit.
+        wanted = {TopicPartition(name, n): OffsetSpec.LATEST for n in numbers}
+        ends = {p.partition: at.offset for p, at in admin.list_partition_offsets(wanted).items()}
+    if all(at <= ends[n] for n, at in read.items()):
+        return {}
+    # This answer is slow, and right on every broker.
+    certain = ends_of(settings, short)
+    return {n: (at, certain[n]) for n, at in read.items() if at > certain[n]}
 
 
 def _group_offsets(
-    settings: Settings, name: str, numbers: Sequence[int]
+    admin: Any, settings: Settings, name: str, numbers: Sequence[int]
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     partitions = [TopicPartition(name, n) for n in numbers]
-    with admin_of(settings) as admin:
-        found: dict[TopicPartition, OffsetAndMetadata] = admin.list_group_offsets(
-            {settings.group: partitions}
-        )[settings.group]
+    found: dict[TopicPartition, OffsetAndMetadata] = admin.list_group_offsets(
+        {settings.group: partitions}
+    )[settings.group]
     return found
 
 
@@ -162,7 +169,8 @@ def _check_nobody_reads(settings: Settings) -> None:
 
 
 def _set_offsets(settings: Settings, short: str, adoption: Adoption) -> None:
-    before = _group_offsets(settings, adoption.name, list(adoption.begins))
+    with admin_of(settings) as admin:
+        before = _group_offsets(admin, settings, adoption.name, list(adoption.begins))
     nothing = Seen("").encode() if short == "forwarded" else ""
     offsets = {}
     for number, offset in adoption.begins.items():
