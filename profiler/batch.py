@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -15,21 +15,24 @@ from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
 from profiler.decoding import Decoder
-from profiler.dedupe import incarnation_of, is_forwarded, partition_number
+from profiler.dedupe import incarnation_of
 from profiler.events import (
     TYPE_CODES,
     AnyEvent,
     Erase,
+    Identify,
     Rejected,
     Search,
     timestamp_ms,
 )
-from profiler.partitioning import partitions_of
+from profiler.homing import at_home, homes_of, those_left
+from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
 from profiler.tokens import ContentKey, Contents, hash_text
 
 SEARCH: Final = TYPE_CODES[Search]
+IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
 """Records that are decoded and read off at a time: their objects stay in the processor's cache."""
 
@@ -84,6 +87,10 @@ class Prepared:
         (N,) place of the event's content in the (C, D) table of directions.
     n_unused
         Records without any event.
+    home
+        (R0,) home partitions of the people.
+    claims, looks
+        Links that are to be applied here.
     """
 
     records: list[Record]
@@ -103,7 +110,10 @@ class Prepared:
     hashes: Hashes
     content: NDArray[np.intp]
     directions: Floats
-    n_unused: int = 0
+    n_unused: int
+    home: Ints
+    claims: list[Claimed]
+    looks: list[Looked]
 
 
 class _Columns(NamedTuple):
@@ -120,9 +130,10 @@ class _Columns(NamedTuple):
     quantity: Floats
     content: NDArray[np.intp]
 
-
-Subject = str | tuple[str, str]
-"""An id, or its kind and it. A plain text is a user id, by far the most frequent kind."""
+    def only(self, kept: NDArray[np.bool_]) -> _Columns:
+        """Those events that are kept."""
+        chosen: list[NDArray[Any]] = [column[kept] for column in self]
+        return _Columns(*chosen)
 
 
 class Preparer:
@@ -154,6 +165,7 @@ class Preparer:
         self._homes = homes
         self._decoder = decoder or Decoder()
         self._n_unused = 0
+        self._said: list[Said] = []
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
@@ -162,6 +174,7 @@ class Preparer:
         place: dict[Subject, int] = {}
         rejected: list[Rejected] = []
         self._n_unused = 0
+        self._said = []
         lives = _lives(chunks)
         parts = [
             self._part(records[start : start + PART_RECORDS], start, place, rejected, lives)
@@ -175,45 +188,37 @@ class Preparer:
                 [np.asarray(c.fence_offsets(), dtype=np.int64) for c in chunks]
             )
             columns = columns._replace(offset=offsets[columns.record])
-        subjects = list(place)
-        columns, subjects, forwards = self._sent_home(columns, subjects, partition, records)
-        pid = self._pid
+        subjects, said, forwards = list(place), self._said, list[Forward]()
+        home = homes_of(subjects, self._homes)
+        claims = [o.claim(self._pid_of(subjects[o.owner]), int(home[o.owner])) for o in said]
+        if self._homes is not None:
+            stays = at_home(home, columns.record, columns.row, said, partition, records)
+            forwards, said = stays.forwards, stays.said
+            claims = [claims[k] for k in stays.kept_said]
+            if not stays.kept.all():
+                columns = columns.only(stays.kept)
+                left, row, said = those_left(columns.row, said)
+                columns = columns._replace(row=row)
+                subjects, home = [subjects[i] for i in left.tolist()], home[left]
+        pids = [self._pid_of(subject) for subject in subjects]
+        looks, homes_of_looks = looked(chunks, pids)
         return Prepared(
             records=records,
             rejected=rejected,
             forwards=forwards,
-            pids=[pid("user", s) if isinstance(s, str) else pid(*s) for s in subjects],
+            pids=pids,
             partition=partition[columns.record],
             hashes=self.contents.hashes[columns.content],
             directions=self.contents.directions,
             n_unused=self._n_unused,
+            home=np.append(home, homes_of_looks).astype(np.int64),
+            claims=[Claimed(o.member, o.record, c) for o, c in zip(said, claims, strict=True)],
+            looks=looks,
             **columns._asdict(),
         )
 
-    def _sent_home(
-        self,
-        columns: _Columns,
-        subjects: list[Subject],
-        partition: Ints,
-        records: Sequence[Record],
-    ) -> tuple[_Columns, list[Subject], list[Forward]]:
-        """Take out what belongs elsewhere; forwarded records have arrived, whatever their home."""
-        if self._homes is None:
-            return columns, subjects, []
-        ids = [s if isinstance(s, str) else s[1] for s in subjects]
-        home = partitions_of([i.encode() for i in ids], self._homes)[columns.row]
-        arrived = partition[columns.record]
-        is_away = (is_forwarded(arrived) == 0) & (partition_number(arrived) != home)
-        if not is_away.any():
-            return columns, subjects, []
-        away = np.flatnonzero(is_away)
-        at = columns.record[away].tolist()
-        # Once each, though a record may have several events with one home.
-        routes = dict.fromkeys(zip(home[away].tolist(), arrived[away].tolist(), at, strict=True))
-        forwards = [Forward(h, code, records[i]) for h, code, i in routes]
-        columns = _Columns(*(column[~is_away] for column in columns))
-        left, row = np.unique(columns.row, return_inverse=True)
-        return columns._replace(row=row), [subjects[i] for i in left.tolist()], forwards
+    def _pid_of(self, subject: Subject) -> str:
+        return self._pid("user", subject) if isinstance(subject, str) else self._pid(*subject)
 
     def _part(
         self,
@@ -241,6 +246,11 @@ class Preparer:
             place.setdefault(subject, len(place))
         type_code = np.array([TYPE_CODES[e.__class__] for e in events], dtype=np.intp)
         price = np.array([e.price for e in events], dtype=np.float64)
+        id_hash = _id_hashes(
+            events, records, at, lives and [lives[i] for i in (start + at).tolist()]
+        )
+        for i in np.flatnonzero(type_code == IDENTIFY).tolist():
+            self._said += said_of(events[i], start + int(at[i]), int(ts[i]), int(id_hash[i]), place)
         return _Columns(
             record=start + at,
             row=np.array([place[subject] for subject in subjects], dtype=np.intp),
@@ -248,9 +258,7 @@ class Preparer:
             ts=ts,
             stamped_ms=stamped,
             offset=np.array([record.offset for record in records], dtype=np.int64),
-            id_hash=_id_hashes(
-                events, records, at, lives and [lives[i] for i in (start + at).tolist()]
-            ),
+            id_hash=id_hash,
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
             content=self.contents.indices(_content_keys(events, type_code)),

@@ -164,9 +164,13 @@ class Feedback(Commerce, tag="feedback", frozen=True, kw_only=True, gc=False):
 
 
 class Identify(Plain, tag="identify", frozen=True, kw_only=True, gc=False):
-    """Traits of a subject, and, where several ids are present, the link between them."""
+    """Traits of a subject, and, where several ids are present, the link between them.
+
+    With `unlink`, the link is taken back.
+    """
 
     traits: Annotated[dict[Name, Trait], Meta(max_length=64)] = {}
+    unlink: bool = False
 
 
 class Consent(Plain, tag="consent", frozen=True, kw_only=True, gc=False):

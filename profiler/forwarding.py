@@ -14,15 +14,21 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from profiler.dedupe import is_forwarded, partition_number
+from profiler.identity import Look
 from profiler.records import Forward, RawRecord, Record
 
 ORIGIN_HEADER: Final = "profiler.origin"
+LOOK_HEADER: Final = "profiler.look"
 METADATA_BYTES_MAX: Final = 4_096
 """What Kafka keeps with a committed offset by default (``offset.metadata.max.bytes``)."""
 ORIGINS_MAX: Final = 400
 """Partitions of events whose offsets fit into that, each below 2**42."""
 
+_LOOK_ENCODER: Final = msgspec.json.Encoder()
+_LOOK_DECODER: Final = msgspec.json.Decoder(Look)
 _VERSION: Final = "1"
 _CONTINUES: Final = 0x80
 
@@ -40,12 +46,15 @@ class Admitted(NamedTuple):
         Codes of the partitions where they first arrived.
     n_repeated
         Records that had been seen before.
+    looks
+        Requests to look at somebody again, which are no events and may come as often as they like.
     """
 
     records: list[Record]
     offsets: list[int]
     origins: list[int]
     n_repeated: int
+    looks: list[Look]
 
 
 class Seen:
@@ -76,12 +85,15 @@ class Seen:
 
         A record without an origin, which nobody here has sent, is its own origin.
         """
-        admitted = Admitted([], [], [], 0)
+        admitted = Admitted([], [], [], 0, [])
         n_repeated = 0
         highest = self.highest
         for record in records:
             origin = origin_of(record)
             if origin is None:
+                if look := look_of(record):
+                    admitted.looks.append(look)
+                    continue
                 admitted.records.append(record)
                 admitted.offsets.append(record.offset)
                 admitted.origins.append(record.partition)
@@ -145,11 +157,35 @@ class Seen:
         return cls(topic, highest)
 
 
+def look_record(look: Look) -> RawRecord:
+    """Write a look as a record without a key."""
+    return RawRecord("", 0, 0, None, None, None, [(LOOK_HEADER, _LOOK_ENCODER.encode(look))])
+
+
+def look_of(record: Record) -> Look | None:
+    """Read what `look_record` wrote; None of any other record."""
+    if record.value is None:
+        for name, value in record.headers:
+            if name == LOOK_HEADER:
+                try:
+                    return _LOOK_DECODER.decode(value)
+                except msgspec.DecodeError:
+                    return None
+    return None
+
+
+def headers_of(forward: Forward) -> list[tuple[str, bytes]]:
+    """Headers of a record on its way: those of its producer, and where it arrived."""
+    # A producer may have copied records out of this very topic, headers and all.
+    headers = without_origin(forward.record.headers)
+    return headers if forward.origin is None else [*headers, origin_header(forward)]
+
+
 def origin_header(forward: Forward) -> tuple[str, bytes]:
     """Header that tells where a record arrived: code of the partition, offset and timestamp."""
     record = forward.record
     timestamp = -1 if record.timestamp is None else record.timestamp
-    return ORIGIN_HEADER, b"%d:%d:%d" % (forward.origin, record.offset, timestamp)
+    return ORIGIN_HEADER, b"%d:%d:%d" % (forward.origin or 0, record.offset, timestamp)
 
 
 def without_origin(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:

@@ -11,7 +11,6 @@ order, twice, and be taken back. See docs/decisions/identity.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -81,6 +80,21 @@ class Peer(NamedTuple):
     home: int
 
 
+class Look(NamedTuple):
+    """A request to look at somebody again.
+
+    Parameters
+    ----------
+    at
+        Who is asked.
+    peer
+        Who has changed.
+    """
+
+    at: Peer
+    peer: Peer
+
+
 class Links(Struct, frozen=True, array_like=True):
     """What is known of the links of one subject.
 
@@ -117,14 +131,14 @@ class Links(Struct, frozen=True, array_like=True):
         ranked = sorted(by_owner.values(), key=lambda c: c.rank)
         return Links(tuple(ranked[:CLAIMS_MAX]), self.members)
 
-    def with_members(self, joined: Iterable[Peer], left: Iterable[str] = ()) -> Links:
-        """Add and remove members."""
-        by_pid = {peer.pid: peer for peer in self.members}
-        by_pid |= {peer.pid: peer for peer in joined}
-        for pid in left:
-            by_pid.pop(pid, None)
-        kept = sorted(by_pid.values())[:MEMBERS_MAX]
+    def with_member(self, peer: Peer) -> Links:
+        """Add a member; of too many, those whose pids come first stay."""
+        kept = sorted({*self.members, peer})[:MEMBERS_MAX]
         return Links(self.claims, tuple(kept))
+
+    def without(self, pid: str) -> Links:
+        """Remove a member."""
+        return Links(self.claims, tuple(peer for peer in self.members if peer.pid != pid))
 
     def peers(self) -> set[Peer]:
         """All who must look again when this subject is erased."""

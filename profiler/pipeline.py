@@ -21,6 +21,8 @@ from profiler.columns import EventColumns, Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
+from profiler.identity import Links
+from profiler.linking import Linker, Peers, Relinked, nobody
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
 from profiler.records import RawRecord, Record
@@ -59,6 +61,8 @@ class Processed:
         Number of records by outcome, see `OUTCOMES`.
     labels
         Kept predictions whose outcome is now known, to be learnt.
+    relinked
+        Links, owners and looks, see `profiler.linking.Relinked`; places are among the batch's pids.
     """
 
     place: NDArray[np.intp]
@@ -69,11 +73,24 @@ class Processed:
     erased: dict[int, int]
     rejected: list[Rejected]
     outcomes: Counter[str]
-    labels: list[Labels] = field(default_factory=list)
+    labels: list[Labels]
+    relinked: Relinked
+
+    def links(self) -> dict[int, Links]:
+        """Links of the people that the batch changed, by their place in `place`."""
+        known = self.relinked.links
+        if not known:
+            return {}
+        return {k: known[p] for k, p in enumerate(self.place.tolist()) if p in known}
 
 
 def process(
-    spec: Spec, prepared: Prepared, stored: Stored, bank: ModelBank, lap: Lap = lambda step: None
+    spec: Spec,
+    prepared: Prepared,
+    stored: Stored,
+    bank: ModelBank,
+    lap: Lap = lambda step: None,
+    peers: Peers | None = None,
 ) -> Processed:
     """Apply a prepared batch to the states of its people.
 
@@ -83,11 +100,14 @@ def process(
         States of `prepared.pids`; changed in place.
     bank
         Scores the events. Learning is left to the caller, once the batch is accepted.
+    peers
+        States of those who are `profiler.linking.wanted`; not needed where nobody is.
     """
     outcomes: Counter[str] = Counter(
         rejected=len(prepared.rejected), forwarded=len(prepared.forwards)
     )
-    erased = _erasures(prepared, stored, outcomes)
+    linker = Linker(prepared.pids, prepared.home, stored, peers or nobody(spec))
+    erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
     applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
     lap("deduplicate")
     run = _Run(spec, prepared, stored, bank)
@@ -103,9 +123,11 @@ def process(
     is_changed[prepared.row[duplicates]] = True
     # Of somebody whose only events cannot be applied nothing is known.
     is_changed &= stored.rows["core.n_accepted"] > 0
+    is_changed[list(linker.result.touched - erased.keys())] = True
     place = np.flatnonzero(is_changed)
+    linker.tell_owners(place)
     rows = stored.rows if is_changed.all() else stored.rows[place]
-    vectors, summaries = visible(spec, rows)
+    vectors, summaries = visible(spec, linker.shown(spec, place, rows))
     lap("project")
     return Processed(
         place=place,
@@ -117,6 +139,7 @@ def process(
         rejected=prepared.rejected + rejected,
         outcomes=outcomes,
         labels=run.labels,
+        relinked=linker.result,
     )
 
 
@@ -175,13 +198,12 @@ class _Run:
         self.stored.fences.raise_to(p.row[index], p.partition[index], p.offset[index])
 
 
-def _erasures(prepared: Prepared, stored: Stored, outcomes: Counter[str]) -> dict[int, int]:
-    """People who asked to be forgotten in this batch and were not yet, with the time they gave."""
+def _erasures(prepared: Prepared) -> dict[int, int]:
+    """People who ask to be forgotten in this batch, with the latest time they give."""
     found: dict[int, int] = {}
     for i in np.flatnonzero(prepared.type_code == ERASE).tolist():
         place = int(prepared.row[i])
-        if not stored.erased[place]:
-            found[place] = max(int(prepared.ts[i]), found.get(place, 0))
+        found[place] = max(int(prepared.ts[i]), found.get(place, 0))
     return found
 
 

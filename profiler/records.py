@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from profiler.dedupe import partition_code
+from profiler.identity import Look
 
 
 class Record(Protocol):
@@ -57,6 +58,8 @@ class Chunk(Struct, frozen=True):
         they first arrived, so that theirs are others.
     origins
         Codes of the partitions where they first arrived; by default this one's.
+    looks
+        Requests among them to look at somebody again; they are no records of `records`.
     """
 
     topic_code: int
@@ -64,6 +67,7 @@ class Chunk(Struct, frozen=True):
     records: Sequence[Record]
     offsets: Sequence[int] | None = None
     origins: Sequence[int] | None = None
+    looks: Sequence[Look] = ()
 
     @property
     def code(self) -> int:
@@ -87,11 +91,11 @@ class Forward(NamedTuple):
     home
         Partition where it belongs.
     origin
-        Code of the partition where it arrived.
+        Code of the partition where it arrived; None of what began here.
     record
         As it arrived.
     """
 
     home: int
-    origin: int
+    origin: int | None
     record: Record

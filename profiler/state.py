@@ -55,6 +55,8 @@ class Stored:
         (R,) whether a tombstone stands in the place of the row.
     links
         By row, where there are any.
+    erased_ms
+        By row, when somebody asked for erasure; only of states as they are loaded.
     """
 
     rows: Rows
@@ -62,6 +64,7 @@ class Stored:
     fences: Fences
     erased: NDArray[np.bool_]
     links: dict[int, Links] = field(default_factory=dict)
+    erased_ms: dict[int, int] = field(default_factory=dict)
 
 
 def revision_bytes(rev: int) -> bytes:
@@ -102,7 +105,8 @@ def encode_states(
         head, rest = values[r][:at], values[r][at + _COUNT :]
         values[r] = head + n.to_bytes(_COUNT, "little") + rest + tail.tobytes()
     for r, known in links.items():
-        values[r] = bytes([FORMAT_LINKED]) + values[r][1:] + encode_links(known)
+        if tail_of_links := encode_links(known):
+            values[r] = bytes([FORMAT_LINKED]) + values[r][1:] + tail_of_links
     return values
 
 
@@ -235,6 +239,7 @@ def _decode_other(
     stored.rev[r] = rev
     if is_tombstone(value):
         stored.erased[r] = True
+        stored.erased_ms[r] = int.from_bytes(value[_HEADER : _HEADER + _TIME], "little")
         _decode_links(value[_HEADER + _TIME :], r, stored)
         return
     found = spec_hash_of(value)

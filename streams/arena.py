@@ -100,11 +100,9 @@ class Arena:
             fences.more = {
                 r: dict(more[slot]) for r, slot in enumerate(slots.tolist()) if slot in more
             }
-        links: dict[int, Links] = {}
-        if self._links:
-            known = self._links
-            links = {r: known[slot] for r, slot in enumerate(slots.tolist()) if slot in known}
-        return Stored(self._rows[slots], self._rev[slots], fences, self._erased[slots], links)
+        return Stored(
+            self._rows[slots], self._rev[slots], fences, self._erased[slots], self.links(slots)
+        )
 
     def scatter(
         self, slots: NDArray[np.intp], rows: Rows, fences: Fences, links: Mapping[int, Links]
@@ -118,6 +116,13 @@ class Arena:
         self._rev[slots] += 1
         self._erased[slots] = True
         self._rows[slots] = np.zeros((), dtype=self._rows.dtype)
+
+    def links(self, slots: NDArray[np.intp]) -> dict[int, Links]:
+        """Links of the people at these places, by row, where there are any."""
+        known = self._links
+        if not known:
+            return {}
+        return {r: known[slot] for r, slot in enumerate(slots.tolist()) if slot in known}
 
     def revision(self, pid: str) -> int:
         """Revision of somebody who is here."""

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from profiler.errors import StoreRestarted
+from profiler.forwarding import look_record
 from profiler.records import Chunk, Forward, Record
 from streams.deadletter import DeadLetter
 from streams.log import get_logger
 from streams.patience import Patience
-from streams.store import Erasure, ProfileWrite, Store
+from streams.store import Store, Write
 from streams.tasks import together
 from streams.updater import Updater, Work, rejected_records
 
@@ -86,6 +87,7 @@ class Committer:
         await together(self._send_letters(work), self._send_forwards(work), self._put_reached(work))
         refused: set[str]
         refused, _ = await together(self._commit(work.writes), self._put_names(work))
+        await self._send_looks(work, refused)
         work.seconds["write"] = time.perf_counter() - started
         return refused
 
@@ -110,12 +112,11 @@ class Committer:
             # What fails on the row as it is now may not have failed before.
             await self._send_letters(again)
             refused = await self._commit(again.writes)
+            await self._send_looks(again, refused)
             chunks = again.records_of(refused)
             attempted = again.writes
 
-    def _check_revisions(
-        self, refused: set[str], attempted: dict[str, ProfileWrite | Erasure], again: Work
-    ) -> None:
+    def _check_revisions(self, refused: set[str], attempted: dict[str, Write], again: Work) -> None:
         for pid in refused:
             loaded_rev = self._updater.arena.revision(pid) - (pid in again.writes)
             if loaded_rev < attempted[pid].rev - 1:
@@ -130,13 +131,20 @@ class Committer:
         if forwards := work.prepared.forwards:
             await self._patience.until_done(lambda: self._forwards.send(forwards))
 
+    async def _send_looks(self, work: Work, refused: set[str]) -> None:
+        """After the profiles that others are to look at, and before what led to it is done with."""
+        looks = [look for look in work.processed.relinked.looks if look.peer.pid not in refused]
+        if looks:
+            forwards = [Forward(look.at.home, None, look_record(look)) for look in looks]
+            await self._patience.until_done(lambda: self._forwards.send(forwards))
+
     async def _put_reached(self, work: Work) -> None:
         """Before profiles too: no fence may stand where nobody knows that it does."""
         if work.writes:
             reached = work.reached()
             await self._patience.until_done(lambda: self._store.put_reached(reached))
 
-    async def _commit(self, writes: dict[str, ProfileWrite | Erasure]) -> set[str]:
+    async def _commit(self, writes: dict[str, Write]) -> set[str]:
         """Write profiles. A repetition of what had arrived is refused, and so reloaded."""
         if not writes:
             return set()

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from profiler.errors import BrokerUnavailable
-from profiler.forwarding import origin_header, without_origin
+from profiler.forwarding import headers_of
 from profiler.records import Forward, Record
 from streams.broker import PLAINTEXT, BrokerSecurity
 from streams.sender import SEND_TIMEOUT_S, Sender
@@ -119,8 +119,7 @@ class KafkaForwards:
 def _append(batch: Any, forward: Forward) -> bool:
     """Add a record unless the batch is full. One that is empty takes any."""
     record = forward.record
-    # A producer may have copied records out of this very topic, headers and all.
-    headers = [*without_origin(record.headers), origin_header(forward)]
+    headers = headers_of(forward)
     # Not the origin's time: what is old on arrival would be deleted before it is read.
     added = batch.append(key=record.key, value=record.value, timestamp=None, headers=headers)
     return added is not None

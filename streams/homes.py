@@ -92,8 +92,8 @@ class Homes:
             chunk = Chunk(code, number, delivery.records)
             return Arrival(chunk, partial(delivery.acknowledge, ""), 0)
         seen = self._seen.setdefault(number, self._unaware())
-        records, offsets, origins, n_repeated = seen.admit(delivery.records)
-        chunk = Chunk(code, number, records, offsets, origins)
+        records, offsets, origins, n_repeated, looks = seen.admit(delivery.records)
+        chunk = Chunk(code, number, records, offsets, origins, looks)
         return Arrival(chunk, partial(delivery.acknowledge, seen.encode()), n_repeated)
 
     def _unaware(self) -> Seen:

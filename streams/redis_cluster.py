@@ -33,7 +33,7 @@ from streams.redis_commands import (
 from streams.redis_durability import Marks
 from streams.redis_exchange import connections_to, leased, pipelined
 from streams.redis_incarnations import Incarnations
-from streams.store import MARK_KEY, Erasure, ProfileWrite
+from streams.store import MARK_KEY, Write
 
 HOPS_MAX: Final = 5
 """How often one command is followed; slots that move faster than that are waited for."""
@@ -149,7 +149,7 @@ class Cluster:
         slots = [key_slot(pid.encode()) for pid in pids]
         return self._exchange(_Batch(slots, [], lambda at: packed_views([pids[n] for n in at])))
 
-    def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Servers.commit`."""
         slots = [key_slot(write.pid.encode()) for write in writes]
         tail = self._tail

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import hiredis
 
 from profiler.state import revision_bytes
-from streams.store import Erasure, ProfileWrite, profile_key, state_key
+from streams.store import Erasure, Move, ProfileWrite, Write, profile_key, state_key
 
 CHUNK_COMMANDS: Final = 1_024
 """Commands per send. Two chunks are under way at most, which bounds what either side must hold."""
@@ -34,6 +34,18 @@ call('HSET', KEYS[2], 'vector', ARGV[3], 'summary', ARGV[4],
 call('PEXPIRE', KEYS[2], ARGV[8])
 call('SET', KEYS[1], ARGV[2], 'PX', ARGV[8])
 return 1"""
+MOVE_SCRIPT: Final = b"""\
+local call = redis.call
+if call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
+call('DEL', KEYS[2])
+call('HSET', KEYS[2], 'moved_to', ARGV[3], 'rev', ARGV[4], 'spec', ARGV[5])
+call('PEXPIRE', KEYS[2], ARGV[6])
+call('SET', KEYS[1], ARGV[2], 'PX', ARGV[6])
+return 1"""
+RETURN_SCRIPT: Final = WRITE_SCRIPT.replace(
+    b"\nreturn 1", b"\ncall('HDEL', KEYS[2], 'moved_to')\nreturn 1"
+)
+"""The same for somebody who may have moved before."""
 ERASE_SCRIPT: Final = b"""\
 if redis.call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
@@ -42,6 +54,9 @@ return 1"""
 _WRITE_HEAD: Final = b"*13\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n" % (
     hashlib.sha1(WRITE_SCRIPT, usedforsecurity=False).hexdigest().encode()
 )
+
+
+TAIL_WORDS: Final = 2
 
 
 def packed_tail(spec_hash: str, *, ttl_ms: int) -> bytes:
@@ -70,7 +85,7 @@ def packed_views(pids: Sequence[str]) -> Iterator[Request]:
         yield b"".join(packed), len(packed)
 
 
-def packed_writes(writes: Sequence[ProfileWrite | Erasure], tail: bytes) -> Iterator[Request]:
+def packed_writes(writes: Sequence[Write], tail: bytes) -> Iterator[Request]:
     """Load the script (one reply more), then call it for each write, in chunks.
 
     `tail` is from `packed_tail`. A reply is 1 where written, 0 where refused.
@@ -79,13 +94,16 @@ def packed_writes(writes: Sequence[ProfileWrite | Erasure], tail: bytes) -> Iter
     yield from packed_calls(writes, tail)
 
 
-def packed_calls(writes: Sequence[ProfileWrite | Erasure], tail: bytes) -> Iterator[Request]:
+def packed_calls(writes: Sequence[Write], tail: bytes) -> Iterator[Request]:
     """Call the script, which must have been loaded on the same connection."""
     for chunk in chunks(writes, CHUNK_COMMANDS):
         parts: list[bytes] = []
         for write in chunk:
             if isinstance(write, ProfileWrite):
-                parts += _packed_write(write, tail)
+                pack = _packed_return if write.returns else _packed_write
+                parts += pack(write, tail)
+            elif isinstance(write, Move):
+                parts += _packed_move(write, tail)
             else:
                 parts.append(_packed_erasure(write))
         yield b"".join(parts), len(chunk)
@@ -108,6 +126,24 @@ def _packed_write(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
         b"\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(as_of), as_of, len(rev), rev),
         tail,
     )
+
+
+def _packed_return(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
+    words = write.vector, write.summary, b"%d" % write.as_of_ms, b"%d" % write.rev
+    return _packed_eval(RETURN_SCRIPT, write, words, tail)
+
+
+def _packed_move(write: Move, tail: bytes) -> tuple[bytes, ...]:
+    return _packed_eval(MOVE_SCRIPT, write, (write.moved_to.encode(), b"%d" % write.rev), tail)
+
+
+def _packed_eval(
+    script: bytes, write: ProfileWrite | Move, words: tuple[bytes, ...], tail: bytes
+) -> tuple[bytes, ...]:
+    keys = state_key(write.pid), profile_key(write.pid)
+    packed = _pack(b"EVAL", script, b"2", *keys, _expected(write.rev), write.state, *words)
+    n_words = 7 + len(words) + TAIL_WORDS
+    return b"*%d" % n_words, packed[packed.index(b"\r\n") :], tail
 
 
 def _packed_erasure(write: Erasure) -> bytes:

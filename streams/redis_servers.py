@@ -19,7 +19,7 @@ from streams.redis_durability import Marks
 from streams.redis_errors import SETTING
 from streams.redis_exchange import connections, leased, pipelined
 from streams.redis_incarnations import Incarnations
-from streams.store import MARK_KEY, Erasure, ProfileWrite
+from streams.store import MARK_KEY, Write
 
 
 class Servers(Protocol):
@@ -42,7 +42,7 @@ class Servers(Protocol):
     def views(self, pids: Sequence[str]) -> list[list[bytes]]:
         """Fields and values in turn, see `Store.views`."""
 
-    def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.commit`."""
 
     def until_durable(self) -> bool:
@@ -99,7 +99,7 @@ class SingleServer:
         """See `Servers.views`."""
         return self._exchange(packed_views(pids))
 
-    def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Servers.commit`."""
         replies = self._exchange(packed_writes(writes, self._tail))
         # The first reply is that of SCRIPT LOAD.

@@ -28,8 +28,7 @@ from streams.store import (
     SCAN_CHUNK,
     TOPICS_KEY,
     Durability,
-    Erasure,
-    ProfileWrite,
+    Write,
     name_field,
     names_key,
     spec_key,
@@ -114,7 +113,7 @@ class RedisStore:
             for flat in found
         ]
 
-    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    async def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.commit`."""
         if not writes:
             return []

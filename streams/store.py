@@ -46,6 +46,8 @@ class ProfileWrite(Struct, frozen=True, gc=False):
         JSON.
     as_of_ms
         Greatest event time applied; vector and summary are as of then.
+    returns
+        Whether readers may have been led elsewhere before.
     """
 
     pid: str
@@ -54,6 +56,7 @@ class ProfileWrite(Struct, frozen=True, gc=False):
     vector: bytes
     summary: bytes
     as_of_ms: int
+    returns: bool = False
 
 
 class Erasure(Struct, frozen=True, gc=False):
@@ -70,6 +73,26 @@ class Erasure(Struct, frozen=True, gc=False):
     pid: str
     rev: int
     state: bytes
+
+
+class Move(Struct, frozen=True, gc=False):
+    """The next revision of somebody whose row another profile shows: readers are led there.
+
+    Parameters
+    ----------
+    pid, rev, state
+        As in `ProfileWrite`.
+    moved_to
+        Profile id of the other.
+    """
+
+    pid: str
+    rev: int
+    state: bytes
+    moved_to: str
+
+
+Write = ProfileWrite | Move | Erasure
 
 
 class Store(Protocol):
@@ -96,7 +119,7 @@ class Store(Protocol):
         Empty where there is nothing. A worker does not need it; an audit does.
         """
 
-    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    async def commit(self, writes: Sequence[Write]) -> list[bool]:
         """Write each profile if its stored revision is `rev` − 1: one round trip.
 
         Parameters
@@ -236,17 +259,22 @@ class MemoryStore:
         """See `Store.views`."""
         return [dict(self.profiles.get(pid, {})) for pid in pids]
 
-    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    async def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.commit`."""
         return [self._commit(write) for write in writes]
 
-    def _commit(self, write: ProfileWrite | Erasure) -> bool:
+    def _commit(self, write: Write) -> bool:
         assert _rev_of(write.state) == write.rev, "a write's state holds the revision it makes"
         if _rev_of(self.states.get(write.pid)) != write.rev - 1:
             return False
         self.states[write.pid] = write.state
         if isinstance(write, Erasure):
             self.profiles.pop(write.pid, None)
+        elif isinstance(write, Move):
+            self.profiles[write.pid] = {
+                "moved_to": write.moved_to.encode(),
+                "rev": b"%d" % write.rev,
+            }
         else:
             self.profiles[write.pid] = {
                 "vector": write.vector,

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from profiler.batch import Prepared, Preparer
 from profiler.dedupe import partition_number
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.intent import PENDING
+from profiler.identity import NO_LINKS, Links
+from profiler.linking import Peers, wanted
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
 from profiler.pipeline import Processed, process
@@ -20,7 +23,7 @@ from profiler.records import Chunk, Record
 from profiler.spec import Spec
 from profiler.state import Layout, decode_states, encode_states, encode_tombstone, unknown_specs
 from streams.arena import Arena
-from streams.store import Erasure, ProfileWrite, Store
+from streams.store import Erasure, Move, ProfileWrite, Store, Write
 
 Load = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
 
@@ -46,7 +49,7 @@ class Work:
     chunks: Sequence[Chunk]
     prepared: Prepared
     processed: Processed
-    writes: dict[str, ProfileWrite | Erasure]
+    writes: dict[str, Write]
     names: dict[str, dict[int, str]]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -62,6 +65,9 @@ class Work:
         """Take back what was computed of these people, letters included: it will be once more."""
         for pid in pids:
             self.writes.pop(pid, None)
+        looks = self.processed.relinked.looks
+        for look in [look for look in looks if look.peer.pid in pids]:
+            del looks[look]
         theirs = self._index_of(pids)
         self.processed.rejected = [
             r
@@ -70,8 +76,9 @@ class Work:
         ]
 
     def _index_of(self, pids: Collection[str]) -> set[int]:
-        wanted = np.array([pid in pids for pid in self.prepared.pids], dtype=bool)
-        return set(self.prepared.record[wanted[self.prepared.row]].tolist())
+        theirs = np.array([pid in pids for pid in self.prepared.pids], dtype=bool)
+        claims = {claim.record for claim in self.prepared.claims if theirs[claim.place]}
+        return claims | set(self.prepared.record[theirs[self.prepared.row]].tolist())
 
     def records_of(self, pids: Collection[str]) -> list[Chunk]:
         """Records about these people, in order, as chunks."""
@@ -80,7 +87,8 @@ class Work:
         for chunk in self.chunks:
             end = start + len(chunk.records)
             kept = [i for i in range(start, end) if i in chosen]
-            if kept:
+            looks = [look for look in chunk.looks if look.at.pid in pids]
+            if kept or looks:
                 records = [self.prepared.records[i] for i in kept]
                 offsets = chunk.fence_offsets()
                 origins = chunk.origin_codes()
@@ -90,6 +98,7 @@ class Work:
                         records=records,
                         offsets=[offsets[i - start] for i in kept],
                         origins=[origins[i - start] for i in kept],
+                        looks=looks,
                     )
                 )
             start = end
@@ -146,16 +155,14 @@ class Updater:
         names = self._preparer.contents.take_new_names()
         lap("decode")
         self.arena.begin(prepared.pids)
-        # Asked again after each load: rows of a revoked partition may have been dropped meanwhile.
-        while missing := self.arena.missing(prepared.pids):
-            await self._bring(missing, load)
-        slots = self.arena.slots(prepared.pids)
+        slots, peers = await self._everybody(prepared, load)
         stored = self.arena.gather(slots)
         lap("load")
-        processed = process(self.spec, prepared, stored, self.bank, lap)
+        processed = process(self.spec, prepared, stored, self.bank, lap, peers)
         changed = slots[processed.place]
-        self.arena.scatter(changed, processed.rows, processed.fences)
-        writes = self._encode(prepared, processed)
+        links = processed.links()
+        self.arena.scatter(changed, processed.rows, processed.fences, links)
+        writes = self._encode(prepared, processed, links)
         lap("encode")
         self._note_watermarks(prepared)
         self._await_sessions(prepared, processed)
@@ -190,11 +197,41 @@ class Updater:
 
     async def _bring(self, pids: list[str], load: Load) -> None:
         values = await load(pids)
+        await self._learn_layouts(values)
+        self.arena.put(pids, decode_states(values, self.spec, self._layouts))
+
+    async def _learn_layouts(self, values: Sequence[bytes | None]) -> None:
         for spec_hash in unknown_specs(values, self.spec, self._layouts):
             layout = await self._store.spec(spec_hash)
             if layout is not None:
                 self._layouts[spec_hash] = msgspec.json.decode(layout)
-        self.arena.put(pids, decode_states(values, self.spec, self._layouts))
+
+    async def _everybody(
+        self, prepared: Prepared, load: Load
+    ) -> tuple[NDArray[np.intp], Peers | None]:
+        """Places of all people of a batch, once all are here, and the others they are linked with.
+
+        The others may be written by other workers: only the store knows their rows.
+        """
+        values: dict[str, bytes | None] = {}
+        peers: Peers | None = None
+        while True:
+            # Asked again after each load: rows of a revoked partition may have been dropped.
+            while missing := self.arena.missing(prepared.pids):
+                await self._bring(missing, load)
+            slots = self.arena.slots(prepared.pids)
+            pids = wanted(prepared.looks, self.arena.links(slots))
+            if peers is not None:
+                # Those of a device that belongs to a user; nobody is further away.
+                pids |= wanted((), peers.stored.links)
+            order = sorted(pids - values.keys())
+            if not order:
+                return slots, peers
+            values.update(zip(order, await load(order), strict=True))
+            found = list(values.values())
+            await self._learn_layouts(found)
+            place = {pid: k for k, pid in enumerate(values)}
+            peers = Peers(place, decode_states(found, self.spec, self._layouts))
 
     def _ended(self, time_ms: Mapping[int, int]) -> Labels:
         """Take the labels of sessions that are over by the times of their partitions."""
@@ -230,15 +267,15 @@ class Updater:
             self.bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
 
     def _encode(
-        self, prepared: Prepared, processed: Processed
-    ) -> dict[str, ProfileWrite | Erasure]:
+        self, prepared: Prepared, processed: Processed, links: Mapping[int, Links]
+    ) -> dict[str, Write]:
         pids = [prepared.pids[p] for p in processed.place.tolist()]
         slots = self.arena.slots(pids)
         rev = self.arena.revisions(slots)
-        states = encode_states(self.spec, processed.rows, rev, processed.fences)
+        states = encode_states(self.spec, processed.rows, rev, processed.fences, links)
         vectors = processed.vectors.astype("<f4", copy=False).tobytes()
         size = 4 * self.spec.dims
-        writes: dict[str, ProfileWrite | Erasure] = {
+        writes: dict[str, Write] = {
             pid: ProfileWrite(pid, r, state, vectors[start : start + size], summary, as_of)
             for pid, r, state, start, summary, as_of in zip(
                 pids,
@@ -250,6 +287,14 @@ class Updater:
                 strict=True,
             )
         }
+        for k in links:
+            write, owner = writes[pids[k]], processed.relinked.owner(int(processed.place[k]))
+            assert isinstance(write, ProfileWrite)
+            writes[write.pid] = (
+                Move(write.pid, write.rev, write.state, owner)
+                if owner
+                else msgspec.structs.replace(write, returns=True)
+            )
         if processed.erased:
             writes.update(self._erase(prepared, processed))
         return writes
@@ -258,13 +303,11 @@ class Updater:
         pids = [prepared.pids[p] for p in processed.erased]
         slots = self.arena.slots(pids)
         self.arena.erase(slots)
+        links = processed.relinked.links
         return {
-            pid: Erasure(pid, rev, encode_tombstone(rev, erased_at_ms))
-            for pid, rev, erased_at_ms in zip(
-                pids,
-                self.arena.revisions(slots).tolist(),
-                processed.erased.values(),
-                strict=True,
+            pid: Erasure(pid, rev, encode_tombstone(rev, ms, links.get(place, NO_LINKS)))
+            for pid, rev, (place, ms) in zip(
+                pids, self.arena.revisions(slots).tolist(), processed.erased.items(), strict=True
             )
         }
 

@@ -7,49 +7,98 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from profiler.batch import Prepared, Preparer, Screen
 from profiler.columns import Rows
+from profiler.identity import NO_LINKS, Look
+from profiler.linking import Peers, wanted
 from profiler.models.bank import ModelBank
 from profiler.pipeline import Processed, process
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
 from profiler.spec import DEFAULT_SPEC, Spec
-from profiler.state import decode_states, encode_states, encode_tombstone
+from profiler.state import Stored, decode_states, encode_states, encode_tombstone
 
 KEY = b"a test key, not a secret, 32 bytes and more"
 
 
 @dataclass
 class Fold:
-    """Stored states by pid after any number of batches."""
+    """Stored states by pid after any number of batches, and what readers see.
+
+    Looks wait in `looks` until `settle`, or until a test delivers some of them itself.
+    """
 
     spec: Spec = DEFAULT_SPEC
     screen: Screen = field(default_factory=Screen)
     states: dict[str, bytes] = field(default_factory=dict)
+    vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pseudonymiser = Pseudonymiser(KEY)
         self.preparer = Preparer(self.pseudonymiser, self.screen)
         self.bank = ModelBank(self.spec)
 
-    def apply(self, records: Sequence[RawRecord]) -> tuple[Prepared, Processed]:
+    def apply(
+        self, records: Sequence[RawRecord], looks: Sequence[Look] = ()
+    ) -> tuple[Prepared, Processed]:
         """One batch."""
         chunks = [
             Chunk(0, p, [r for r in records if r.partition == p]) for p in _partitions(records)
         ]
+        if looks:
+            chunks.append(Chunk(1, 0, [], looks=looks))
         prepared = self.preparer.prepare(chunks)
-        stored = decode_states([self.states.get(p) for p in prepared.pids], self.spec, {})
-        processed = process(self.spec, prepared, stored, self.bank)
+        stored = self._decode(prepared.pids)
+        processed = process(
+            self.spec, prepared, stored, self.bank, peers=self._peers(prepared, stored)
+        )
         self.bank.learn(processed.labels)
-        rev = stored.rev[processed.place] + 1
-        values = encode_states(self.spec, processed.rows, rev, processed.fences)
-        for place, value in zip(processed.place.tolist(), values, strict=True):
-            self.states[prepared.pids[place]] = value
-        for place, erased_at_ms in processed.erased.items():
-            rev_of_erasure = int(stored.rev[place]) + 1
-            self.states[prepared.pids[place]] = encode_tombstone(rev_of_erasure, erased_at_ms)
+        self._keep(prepared, stored, processed)
+        self.looks += processed.relinked.looks
         return prepared, processed
+
+    def settle(self) -> Fold:
+        """Deliver looks until there are none."""
+        while self.looks:
+            looks, self.looks = self.looks, []
+            self.apply([], looks)
+        return self
+
+    def _keep(self, prepared: Prepared, stored: Stored, processed: Processed) -> None:
+        rev = stored.rev[processed.place] + 1
+        links = processed.relinked.links
+        values = encode_states(self.spec, processed.rows, rev, processed.fences, processed.links())
+        for k, (place, value) in enumerate(zip(processed.place.tolist(), values, strict=True)):
+            pid = prepared.pids[place]
+            self.states[pid] = value
+            self.vectors.pop(pid, None)
+            self.moved.pop(pid, None)
+            if owner := processed.relinked.owner(place):
+                self.moved[pid] = owner
+            else:
+                self.vectors[pid] = processed.vectors[k]
+        for place, erased_at_ms in processed.erased.items():
+            pid = prepared.pids[place]
+            self.states[pid] = encode_tombstone(
+                int(stored.rev[place]) + 1, erased_at_ms, links.get(place, NO_LINKS)
+            )
+            self.vectors.pop(pid, None)
+            self.moved.pop(pid, None)
+
+    def _decode(self, pids: Sequence[str]) -> Stored:
+        return decode_states([self.states.get(p) for p in pids], self.spec, {})
+
+    def _peers(self, prepared: Prepared, stored: Stored) -> Peers:
+        found: list[str] = []
+        missing = wanted(prepared.looks, stored.links)
+        while missing:
+            found += sorted(missing)
+            missing = wanted((), self._decode(found).links) - set(found)
+        return Peers({pid: k for k, pid in enumerate(found)}, self._decode(found))
 
     def apply_in_parts(self, records: Sequence[RawRecord], cuts: Iterable[int]) -> Fold:
         """Several batches, cut at these places."""

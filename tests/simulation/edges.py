@@ -12,7 +12,7 @@ from profiler.forwarding import origin_header
 from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
-from streams.store import Durability, Erasure, MemoryStore, ProfileWrite
+from streams.store import Durability, MemoryStore, Write
 from tests.simulation.world import FORWARDED, SLOW_S, STEP_S, SYNC_S
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class StoreHandle(MemoryStore):
     async def load(self, pids: Sequence[str]) -> list[bytes | None]:
         return await self._exchange(lambda: self._world.store.load(pids))
 
-    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    async def commit(self, writes: Sequence[Write]) -> list[bool]:
         chance, shared = self._world.chance, self._world.store
         # Parts arrive one after another, and anything may happen between them.
         cut = chance.randrange(len(writes)) if chance.random() < 0.5 else 0

@@ -65,7 +65,7 @@ def test_a_dropped_partition_takes_its_people_and_their_other_fences() -> None:
     load(arena, [1, 2])
     slots = arena.slots(["p1", "p2"])
     rows = arena.gather(slots).rows
-    arena.scatter(slots, rows, Fences(np.array([7, 8]), np.array([3, 4]), {0: {9: 5}}))
+    arena.scatter(slots, rows, Fences(np.array([7, 8]), np.array([3, 4]), {0: {9: 5}}), {})
 
     arena.drop_partitions([7])
     load(arena, [1])

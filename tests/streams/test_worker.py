@@ -25,7 +25,7 @@ from profiler.state import decode_states, is_tombstone
 from streams.deadletter import DeadLetter
 from streams.inbox import Delivery
 from streams.metrics import Metrics
-from streams.store import Erasure, MemoryStore, ProfileWrite
+from streams.store import MemoryStore, Write
 from streams.worker import Limits, Worker
 from tests.folding import KEY, Fold, assert_equal
 from tests.strategies import START_MS, record
@@ -76,7 +76,7 @@ class FaultyStore(MemoryStore):
             raise StoreUnavailable("away")
         return await super().load(pids)
 
-    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    async def commit(self, writes: Sequence[Write]) -> list[bool]:
         self.commits += 1
         await asyncio.sleep(0)
         fault = self.faults.pop(0) if self.faults else "none"
@@ -92,7 +92,7 @@ class FaultyStore(MemoryStore):
             raise StoreUnavailable("away")
         return answers
 
-    async def _interfere(self, writes: Sequence[ProfileWrite | Erasure]) -> None:
+    async def _interfere(self, writes: Sequence[Write]) -> None:
         """A zombie commits the same events first, for every other profile."""
         await super().commit(writes[::2])
 
@@ -356,7 +356,7 @@ class ForgetfulStore(MemoryStore):
         self._check()
         return await super().load(pids)
 
-    async def commit(self, writes: Sequence[ProfileWrite | Erasure]) -> list[bool]:
+    async def commit(self, writes: Sequence[Write]) -> list[bool]:
         self._check()
         return await super().commit(writes)
 
