@@ -10,7 +10,7 @@ so it may come late, twice, or for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from profiler.columns import Rows
 from profiler.events import AnyEvent, Identify
 from profiler.identity import NO_LINKS, Claim, Links, Look, Peer
+from profiler.peers import Peers
 from profiler.privacy.pseudonym import subject_of
 from profiler.records import Chunk
 from profiler.spec import Spec
-from profiler.state import Stored, decode_states, merge_rows
+from profiler.state import Stored
 
 Subject = str | tuple[str, str]
 """An id, or its kind and it. A plain text is a user id, by far the most frequent kind."""
@@ -116,55 +117,6 @@ def looked(chunks: Sequence[Chunk], pids: list[str]) -> tuple[list[Looked], list
             homes.append(at.home)
         found.append(Looked(place[at.pid], peer))
     return found, homes
-
-
-@dataclass(slots=True)
-class Peers:
-    """Rows of others, as the store has them: those who belong to somebody, or might.
-
-    Parameters
-    ----------
-    place
-        By pid, where it stands in `stored`.
-    """
-
-    place: dict[str, int]
-    stored: Stored
-
-    def links(self, pid: str) -> Links:
-        """Links of somebody; none of whom nothing is known."""
-        return self.stored.links.get(self.place.get(pid, -1), NO_LINKS)
-
-    def is_erased(self, pid: str) -> bool:
-        """Whether a tombstone stands for somebody."""
-        return pid in self.place and bool(self.stored.erased[self.place[pid]])
-
-    def erased_ms(self, pid: str) -> int:
-        """When somebody asked to be erased."""
-        return self.stored.erased_ms.get(self.place[pid], 0)
-
-    def belongs(self, pid: str, owner: str) -> bool:
-        """Whether somebody belongs to a profile, by their own account."""
-        claim = self.links(pid).owner
-        return claim is not None and claim.owner == owner and not self.is_erased(pid)
-
-    def family(self, pid: str, links: Links) -> Iterator[str]:
-        """All whose rows a profile shows besides its own, in an order that is always the same."""
-        for member in links.members:
-            if self.belongs(member.pid, pid):
-                yield member.pid
-                yield from self.family(member.pid, self.links(member.pid))
-
-
-def nobody(spec: Spec) -> Peers:
-    """No peers at all."""
-    return Peers({}, decode_states([], spec, {}))
-
-
-def wanted(looks: Sequence[Looked], links: Mapping[int, Links]) -> set[str]:
-    """Whose rows must be loaded besides those of the batch."""
-    members = {member.pid for known in links.values() for member in known.members}
-    return members | {look.peer.pid for look in looks}
 
 
 @dataclass(slots=True)
@@ -276,18 +228,12 @@ class Linker:
             self._tell(place, self.result.links.get(place, NO_LINKS).peers())
 
     def shown(self, spec: Spec, place: NDArray[np.intp], rows: Rows) -> Rows:
-        """(R,) rows as readers shall see them: each merged with those that belong to it."""
+        """(R,) rows as readers shall see them."""
         shown = rows
-        if not self.result.links:
-            return shown
-        for k, p in enumerate(place.tolist()):
-            if links := self.result.links.get(p):
-                for pid in self._peers.family(self._pids[p], links):
-                    if shown is rows:
-                        shown = rows.copy()
-                    at = self._peers.place[pid]
-                    other = self._peers.stored.rows[at : at + 1]
-                    shown[k : k + 1] = merge_rows(spec, shown[k : k + 1], other)
+        for k, p in enumerate(place.tolist() if self.result.links else ()):
+            if (links := self.result.links.get(p)) and links.members:
+                shown = rows.copy() if shown is rows else shown
+                shown[k : k + 1] = self._peers.merged(spec, self._pids[p], links, shown[k : k + 1])
         return shown
 
     def _tell(self, place: int, peers: Sequence[Peer] | set[Peer]) -> None:

@@ -22,9 +22,10 @@ from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
 from profiler.identity import Links
-from profiler.linking import Linker, Peers, Relinked, nobody
+from profiler.linking import Linker, Relinked
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
+from profiler.peers import Peers
 from profiler.records import RawRecord, Record
 from profiler.spec import Spec
 from profiler.state import Stored
@@ -101,12 +102,12 @@ def process(
     bank
         Scores the events. Learning is left to the caller, once the batch is accepted.
     peers
-        States of those who are `profiler.linking.wanted`; not needed where nobody is.
+        States of all who are linked with the people, or changed; none where there are none.
     """
     outcomes: Counter[str] = Counter(
         rejected=len(prepared.rejected), forwarded=len(prepared.forwards)
     )
-    linker = Linker(prepared.pids, prepared.home, stored, peers or nobody(spec))
+    linker = Linker(prepared.pids, prepared.home, stored, peers or Peers.of({}, spec, {}))
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
     applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
     lap("deduplicate")

@@ -15,9 +15,9 @@ from profiler.dedupe import partition_number
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.intent import PENDING
 from profiler.identity import NO_LINKS, Links
-from profiler.linking import Peers, wanted
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
+from profiler.peers import Peers
 from profiler.pipeline import Processed, process
 from profiler.records import Chunk, Record
 from profiler.spec import Spec
@@ -206,32 +206,25 @@ class Updater:
             if layout is not None:
                 self._layouts[spec_hash] = msgspec.json.decode(layout)
 
-    async def _everybody(
-        self, prepared: Prepared, load: Load
-    ) -> tuple[NDArray[np.intp], Peers | None]:
+    async def _everybody(self, prepared: Prepared, load: Load) -> tuple[NDArray[np.intp], Peers]:
         """Places of all people of a batch, once all are here, and the others they are linked with.
 
         The others may be written by other workers: only the store knows their rows.
         """
         values: dict[str, bytes | None] = {}
-        peers: Peers | None = None
+        peers = Peers.of({}, self.spec, {})
+        asked = [look.peer.pid for look in prepared.looks]
         while True:
             # Asked again after each load: rows of a revoked partition may have been dropped.
             while missing := self.arena.missing(prepared.pids):
                 await self._bring(missing, load)
             slots = self.arena.slots(prepared.pids)
-            pids = wanted(prepared.looks, self.arena.links(slots))
-            if peers is not None:
-                # Those of a device that belongs to a user; nobody is further away.
-                pids |= wanted((), peers.stored.links)
-            order = sorted(pids - values.keys())
-            if not order:
+            missing = peers.missing(self.arena.links(slots), asked)
+            if not missing:
                 return slots, peers
-            values.update(zip(order, await load(order), strict=True))
-            found = list(values.values())
-            await self._learn_layouts(found)
-            place = {pid: k for k, pid in enumerate(values)}
-            peers = Peers(place, decode_states(found, self.spec, self._layouts))
+            values.update(zip(missing, await load(missing), strict=True))
+            await self._learn_layouts(list(values.values()))
+            peers = Peers.of(values, self.spec, self._layouts)
 
     def _ended(self, time_ms: Mapping[int, int]) -> Labels:
         """Take the labels of sessions that are over by the times of their partitions."""

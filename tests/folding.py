@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from profiler.batch import Prepared, Preparer, Screen
 from profiler.columns import Rows
 from profiler.identity import NO_LINKS, Look
-from profiler.linking import Peers, wanted
 from profiler.models.bank import ModelBank
+from profiler.peers import Peers
 from profiler.pipeline import Processed, process
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
@@ -93,12 +93,11 @@ class Fold:
         return decode_states([self.states.get(p) for p in pids], self.spec, {})
 
     def _peers(self, prepared: Prepared, stored: Stored) -> Peers:
-        found: list[str] = []
-        missing = wanted(prepared.looks, stored.links)
-        while missing:
-            found += sorted(missing)
-            missing = wanted((), self._decode(found).links) - set(found)
-        return Peers({pid: k for k, pid in enumerate(found)}, self._decode(found))
+        peers = Peers.of({}, self.spec, {})
+        while missing := peers.missing(stored.links, [look.peer.pid for look in prepared.looks]):
+            pids = [*peers.place, *missing]
+            peers = Peers.of({pid: self.states.get(pid) for pid in pids}, self.spec, {})
+        return peers
 
     def apply_in_parts(self, records: Sequence[RawRecord], cuts: Iterable[int]) -> Fold:
         """Several batches, cut at these places."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from profiler.identity import NO_LINKS
 from profiler.partitioning import partition_of
+from profiler.peers import Peers
 from profiler.pipeline import visible
 from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
@@ -26,11 +28,18 @@ PARTITIONS: Final = 3
 AT_HOME: Final = 4
 ASTRAY: Final = 2
 EVERYWHERE: Final = 2
+NOWHERE: Final = AT_HOME + ASTRAY + EVERYWHERE
 """Numbers of people whose producers use the usual partitioner; whose events all come in one
 partition that is not their home; and whose events come anywhere, so that their order is unknown."""
 
 ACTIVITY: Final = (*(1,) * AT_HOME, 14, *(1,) * (ASTRAY + EVERYWHERE - 1))
 """How active they are: of one person come more events than are remembered by their ids."""
+
+LINKED: Final = (0, 1, 5)
+"""Who may have been anonymous before. They never ask to be erased: what belongs to them then is a
+matter of order."""
+DEVICE: Final = {"device_id": "d0"}
+ANONYMOUS: Final = (*({"anonymous_id": f"a{k}"} for k in range(3)), DEVICE)
 
 RUN_TIMEOUT_S: Final = 600.0
 STEPS_MAX: Final = 400
@@ -77,6 +86,7 @@ def logs_of(seed: int) -> dict[int, list[RawRecord]]:
     chance = random.Random(f"log {seed}")
     logs: dict[int, list[RawRecord]] = {p: [] for p in range(PARTITIONS)}
     events: list[dict[str, Any]] = []
+    links = random.Random(f"links {seed}")
     for k in range(chance.randint(100, 400)):
         # The ring of recent ids is short, and whose order is unknown may be repeated too late.
         repeatable = [e for e in events[-20:] if is_ordered(e["user_id"])]
@@ -88,7 +98,23 @@ def logs_of(seed: int) -> dict[int, list[RawRecord]]:
         p = _partition(event["user_id"], chance)
         fields = {"type": "dance"} if chance.random() < 0.03 else {}
         logs[p].append(record({**event, **fields}, len(logs[p]))._replace(partition=p))
+        if (linked := _linked_event(k, links)) is not None:
+            p = links.randrange(PARTITIONS)
+            logs[p].append(record(linked, len(logs[p]))._replace(partition=p))
     return logs
+
+
+def _linked_event(k: int, chance: random.Random) -> dict[str, Any] | None:
+    """What somebody does before they say who they are, and when they do, or take it back."""
+    event = {"ts": START_MS + k * 60_000, "event_id": f"l{k}"}
+    anonymous = chance.choice(ANONYMOUS)
+    if chance.random() < 0.1:
+        return {**event, **anonymous, "type": "click", "item_id": f"i{chance.randrange(20)}"}
+    if chance.random() < 0.05:
+        other = {"user_id": f"u{chance.choice(LINKED)}"} if chance.random() < 0.7 else DEVICE
+        unlink = {"unlink": True} if chance.random() < 0.25 else {}
+        return {**event, **anonymous, **other, **unlink, "type": "identify"}
+    return None
 
 
 def is_at_home(user_id: str) -> bool:
@@ -115,6 +141,8 @@ def _event(k: int, chance: random.Random) -> dict[str, Any]:
         "ts": START_MS + k * 60_000 + chance.randint(-600_000, 600_000),
         "user_id": f"u{chance.choices(range(len(ACTIVITY)), ACTIVITY)[0]}",
     }
+    if kind == "erase" and event["user_id"] in {f"u{n}" for n in LINKED}:
+        event["type"] = kind = "click"
     if kind != "erase":
         event |= {"item_id": f"i{chance.randrange(20)}", "price": float(chance.randrange(50))}
     if chance.random() < 0.7:
@@ -197,20 +225,20 @@ def assert_exact(world: World) -> None:
     clean = Fold()
     for p in world.partitions:
         clean.apply_in_parts(world.logs[EVENTS, p], [])
+    clean.settle()
     found = world.store.states
     assert found.keys() == clean.states.keys()
-    for k in range(AT_HOME + ASTRAY + EVERYWHERE):
-        user_id = f"u{k}"
-        pid = clean.pseudonymiser.pid("user", user_id)
+    for pid, user_id in _people(clean):
         if pid not in found:
             continue
         ours = decode_states([found[pid]], DEFAULT_SPEC, {})
         expected = decode_states([clean.states[pid]], DEFAULT_SPEC, {})
         np.testing.assert_array_equal(ours.erased, expected.erased)
+        assert ours.links == expected.links
         if is_at_home(user_id):
             np.testing.assert_array_equal(ours.fences.offset, expected.fences.offset)
         assert_equal(ours.rows, expected.rows, linear_only=not is_ordered(user_id))
-        _assert_seen(world.store.profiles.get(pid, {}), ours)
+        _assert_seen(world, pid, ours)
     assert world.store.profiles.keys() <= found.keys()
     records = [r for p in world.partitions for r in world.logs[EVENTS, p]]
     broken = {(r.partition, r.offset) for r in records if r.value and b"dance" in r.value}
@@ -218,12 +246,28 @@ def assert_exact(world: World) -> None:
     assert kept == broken
 
 
-def _assert_seen(view: Mapping[str, bytes], stored: Stored) -> None:
-    """Readers see what the state says, the vector bit for bit; of the erased, nothing."""
+def _people(clean: Fold) -> Iterator[tuple[str, str]]:
+    """All subjects: profile id, and an id that tells how their events come (`is_at_home`)."""
+    for k in range(AT_HOME + ASTRAY + EVERYWHERE):
+        yield clean.pseudonymiser.pid("user", f"u{k}"), f"u{k}"
+    for one in ANONYMOUS:
+        ((name, value),) = one.items()
+        yield clean.pseudonymiser.pid(name.removesuffix("_id"), value), f"u{NOWHERE}"
+
+
+def _assert_seen(world: World, pid: str, stored: Stored) -> None:
+    """Readers see what the states say, the vector bit for bit; of the erased, nothing."""
+    view = world.store.profiles.get(pid, {})
     assert bool(view) != stored.erased[0]
     if not view:
         return
-    (vector,), (summary,) = visible(DEFAULT_SPEC, stored.rows)
+    links = stored.links.get(0, NO_LINKS)
+    if links.owner:
+        assert view["moved_to"].decode() == links.owner.owner
+        return
+    peers = Peers.of(world.store.states, DEFAULT_SPEC, {})
+    rows = peers.merged(DEFAULT_SPEC, pid, links, stored.rows)
+    (vector,), (summary,) = visible(DEFAULT_SPEC, rows)
     assert view["vector"] == vector.tobytes()
     # Numbers are aligned with those of the others in a batch: there may be other spaces.
     assert msgspec.json.decode(view["summary"]) == msgspec.json.decode(summary)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from profiler.errors import BrokerUnavailable, StoreRestarted, StoreUnavailable
-from profiler.forwarding import origin_header
+from profiler.forwarding import headers_of
 from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
@@ -111,7 +111,7 @@ class ForwardsHandle:
             await pass_broker(self._member)
             for forward in forwards[:n]:
                 record = forward.record
-                headers = (*record.headers, origin_header(forward))
+                headers = headers_of(forward)
                 log.append(
                     RawRecord(FORWARDED, home, len(log), 1, record.key, record.value, headers)
                 )
