@@ -91,8 +91,8 @@ async def adopt(settings: Settings, store: Store) -> list[Adoption]:
     """
     _check_nobody_reads(settings)
     ids = topic_ids(settings, READ)
-    known = await identities(store)
-    far = await reached(store, known, settings.topic("forwarded"))
+    known = {name: at for name, at in (await identities(store)).items() if name in ids}
+    far = await reached(store, known, settings.topic("events"))
     adoptions = []
     for short in READ:
         name = settings.topic(short)

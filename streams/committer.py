@@ -55,6 +55,8 @@ class Committer:
         Holds the rows that are dropped when a write is refused.
     compute
         Applies records again.
+    topic
+        Full name of the topic of events.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Committer:
         patience: Patience,
         updater: Updater,
         compute: Compute,
+        topic: str,
     ) -> None:
         self._store = store
         self._dead_letters = dead_letters
@@ -73,6 +76,7 @@ class Committer:
         self._patience = patience
         self._updater = updater
         self._compute = compute
+        self._topic = topic
 
     async def write(self, work: Work) -> set[str]:
         """Send a batch; give the people whose write was refused.
@@ -142,7 +146,7 @@ class Committer:
         """Before profiles too: no fence may stand where nobody knows that it does."""
         if work.writes:
             reached = work.reached()
-            await self._patience.until_done(lambda: self._store.put_reached(reached))
+            await self._patience.until_done(lambda: self._store.put_reached(self._topic, reached))
 
     async def _commit(self, writes: dict[str, Write]) -> set[str]:
         """Write profiles. A repetition of what had arrived is refused, and so reloaded."""

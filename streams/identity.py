@@ -83,20 +83,20 @@ async def recognise(store: Store, topic_ids: Mapping[str, str]) -> dict[str, Top
 
 
 async def reached(
-    store: Store, known: Mapping[str, TopicIdentity], forwarded: str
+    store: Store, known: Mapping[str, TopicIdentity], events: str
 ) -> dict[Place, int]:
     """Return how far the profiles know each partition of these topics.
 
     Parameters
     ----------
-    forwarded
-        Full name of the topic of forwarded events; the other is that of events.
+    events
+        Full name of the topic of events; the other is that of forwarded events.
     """
     found: dict[Place, int] = {}
-    for code, offset in (await store.reached()).items():
+    for code, offset in (await store.reached(events)).items():
         number = partition_number(code)
         for name, identity in known.items():
-            is_kind = bool(is_forwarded(code)) == (name == forwarded)
+            is_kind = bool(is_forwarded(code)) == (name != events)
             if is_kind and incarnation_of(code) == identity.incarnation_of(number):
                 found[name, number] = offset
     return found

@@ -24,13 +24,13 @@ from streams.redis_errors import checked_url, our_errors
 from streams.redis_servers import Servers, open_servers
 from streams.store import (
     NAMES_MAX,
-    REACHED_KEY,
     SCAN_CHUNK,
     TOPICS_KEY,
     Durability,
     Write,
     name_field,
     names_key,
+    reached_key,
     spec_key,
     state_key,
 )
@@ -153,15 +153,15 @@ class RedisStore:
         """See `Store.put_topic`."""
         await self._with(lambda servers: servers.commands.hset(TOPICS_KEY, name, identity))
 
-    async def put_reached(self, offsets: Mapping[int, int]) -> None:
+    async def put_reached(self, topic: str, offsets: Mapping[int, int]) -> None:
         """See `Store.put_reached`."""
-        scores = {str(code): offset for code, offset in offsets.items()}
-        await self._with(lambda servers: servers.commands.zadd(REACHED_KEY, scores, gt=True))
+        key, scores = reached_key(topic), {str(code): offset for code, offset in offsets.items()}
+        await self._with(lambda servers: servers.commands.zadd(key, scores, gt=True))
 
-    async def reached(self) -> dict[int, int]:
+    async def reached(self, topic: str) -> dict[int, int]:
         """See `Store.reached`."""
         found: list[tuple[bytes, float]] = await self._with(
-            lambda servers: servers.commands.zrange(REACHED_KEY, 0, -1, withscores=True)
+            lambda servers: servers.commands.zrange(reached_key(topic), 0, -1, withscores=True)
         )
         return {int(code): int(offset) for code, offset in found}
 

@@ -21,7 +21,6 @@ from profiler.state import REV_SLICE
 
 NAMES_MAX: Final = 1_000_000
 TOPICS_KEY: Final = "profiler:topics"
-REACHED_KEY: Final = "profiler:reached"
 SCAN_CHUNK: Final = 1_000
 MARK_KEY: Final = "profiler:mark"
 """What `Store.until_durable` writes and waits for; in a cluster ``profiler:mark:{<n>}``."""
@@ -151,10 +150,16 @@ class Store(Protocol):
     async def put_topic(self, name: str, identity: bytes) -> None:
         """Keep which topic it is whose offsets stand in the states. It never expires."""
 
-    async def put_reached(self, offsets: Mapping[int, int]) -> None:
-        """Keep how far the states are about to go, by code of a partition. It never goes back."""
+    async def put_reached(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Keep how far the states are about to go, by code of a partition. It never goes back.
 
-    async def reached(self) -> dict[int, int]:
+        Parameters
+        ----------
+        topic
+            Full name of the topic of events: others may have their profiles here too.
+        """
+
+    async def reached(self, topic: str) -> dict[int, int]:
         """What `put_reached` kept: an offset of which a state may know, plus 1."""
 
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
@@ -211,6 +216,11 @@ def name_field(token_hash: int) -> str:
     return f"{token_hash:016x}"
 
 
+def reached_key(topic: str) -> str:
+    """Key of how far the states know the partitions of a topic of events."""
+    return f"profiler:reached:{topic}"
+
+
 def spec_key(spec_hash: str) -> str:
     """Key of a spec's layout."""
     return f"profiler:spec:{spec_hash}"
@@ -243,7 +253,7 @@ class MemoryStore:
         self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self._specs: dict[str, bytes] = {}
         self._topics: dict[str, bytes] = {}
-        self._reached: dict[int, int] = {}
+        self._reached: defaultdict[str, dict[int, int]] = defaultdict(dict)
         self._figures: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
     @property
@@ -315,14 +325,15 @@ class MemoryStore:
         """See `Store.put_topic`."""
         self._topics[name] = identity
 
-    async def put_reached(self, offsets: Mapping[int, int]) -> None:
+    async def put_reached(self, topic: str, offsets: Mapping[int, int]) -> None:
         """See `Store.put_reached`."""
+        known = self._reached[topic]
         for code, offset in offsets.items():
-            self._reached[code] = max(offset, self._reached.get(code, 0))
+            known[code] = max(offset, known.get(code, 0))
 
-    async def reached(self) -> dict[int, int]:
+    async def reached(self, topic: str) -> dict[int, int]:
         """See `Store.reached`."""
-        return dict(self._reached)
+        return dict(self._reached[topic])
 
     async def put_figures(self, key: str, fields: Mapping[str, str | bytes]) -> None:
         """See `Store.put_figures`."""

@@ -145,6 +145,7 @@ class Worker:
             patience=self._patience,
             updater=self._updater,
             compute=self._compute,
+            topic=topics.events,
         )
         self._acknowledgements = Acknowledgements(store, self._patience, limits.durable_after_s)
         self._figures = Figures(store, bank, metrics, worker_id)
@@ -180,7 +181,7 @@ class Worker:
         look = partial(recognise, self._store, topic_ids)
         known = await self._patience.until_done(look)
         self._homes.identify_topics(known)
-        far = partial(reached, self._store, known, self._homes.topics.forwarded)
+        far = partial(reached, self._store, known, self._homes.topics.events)
         return await self._patience.until_done(far)
 
     async def assigned(self, partitions: Mapping[tuple[str, int], tuple[int, str]]) -> None:

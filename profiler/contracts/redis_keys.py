@@ -178,8 +178,8 @@ _TOPICS: Final[dict[str, Any]] = {
     },
 }
 _REACHED: Final[dict[str, Any]] = {
-    "key": "profiler:reached",
-    "pattern": "^profiler:reached$",
+    "key": "profiler:reached:<topic of events>",
+    "pattern": "^profiler:reached:[A-Za-z0-9._-]{1,249}$",
     "type": "zset",
     "readers": "workers alone",
     "ttl": "none",

@@ -319,6 +319,17 @@ def test_layouts_and_figures_come_back(play: Play) -> None:
     play(scenario)
 
 
+def test_how_far_states_know_a_topic_never_goes_back(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.put_reached("blue.events", {0: 7, 3: 2**40})
+        await rig.store.put_reached("blue.events", {0: 5, 3: 2**40 + 1, 4: 1})
+
+        assert await rig.store.reached("blue.events") == {0: 7, 3: 2**40 + 1, 4: 1}
+        assert await rig.store.reached("green.events") == {}
+
+    play(scenario)
+
+
 def test_a_scan_finds_every_state_once_and_nothing_else(play: Play) -> None:
     async def scenario(rig: Rig) -> None:
         pids = [f"p{n}" for n in range(2_500)]
