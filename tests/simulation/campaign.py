@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from profiler.identity import NO_LINKS
+from profiler.identity import NO_LINKS, Claim
 from profiler.partitioning import partition_of
 from profiler.peers import Peers
 from profiler.pipeline import visible
@@ -234,7 +234,7 @@ def assert_exact(world: World) -> None:
         ours = decode_states([found[pid]], DEFAULT_SPEC, {})
         expected = decode_states([clean.states[pid]], DEFAULT_SPEC, {})
         np.testing.assert_array_equal(ours.erased, expected.erased)
-        assert ours.links == expected.links
+        assert _told(ours) == _told(expected)
         if is_at_home(user_id):
             np.testing.assert_array_equal(ours.fences.offset, expected.fences.offset)
         assert_equal(ours.rows, expected.rows, linear_only=not is_ordered(user_id))
@@ -253,6 +253,13 @@ def _people(clean: Fold) -> Iterator[tuple[str, str]]:
     for one in ANONYMOUS:
         ((name, value),) = one.items()
         yield clean.pseudonymiser.pid(name.removesuffix("_id"), value), f"u{NOWHERE}"
+
+
+def _told(stored: Stored) -> tuple[list[Claim], list[str]]:
+    """Links of somebody; a clean pass knows of one home only."""
+    links = stored.links.get(0, NO_LINKS)
+    claims = [msgspec.structs.replace(claim, home=0) for claim in links.claims]
+    return claims, [member.pid for member in links.members]
 
 
 def _assert_seen(world: World, pid: str, stored: Stored) -> None:
