@@ -202,24 +202,23 @@ class Linker:
         erased: dict[int, int] = {}
         links, peers = self.result.links, self._peers
         for place, peer in looks:
-            pid, mine = self._pids[place], links.get(place, NO_LINKS)
-            is_mine = peers.belongs(peer.pid, pid)
-            if self._stored.erased[place]:
-                if is_mine:
-                    self._tell(place, [peer])
-                continue
-            if is_mine or peer in mine.members:
-                links[place] = mine.with_member(peer) if is_mine else mine.without(peer.pid)
-                self.result.touched.add(place)
+            mine = links.get(place, NO_LINKS)
+            is_mine = peers.belongs(peer.pid, self._pids[place])
             owner = mine.owner
             if owner and owner.owner == peer.pid and peers.is_erased(peer.pid):
                 erased[place] = peers.erased_ms(peer.pid)
+            elif self._stored.erased[place]:
+                if is_mine:
+                    self._tell(place, [peer])
+            elif is_mine or peer in mine.members:
+                links[place] = mine.with_member(peer) if is_mine else mine.without(peer.pid)
+                self.result.touched.add(place)
         return erased
 
-    def tell_owners(self, places: NDArray[np.intp]) -> None:
+    def tell_owners(self, places: Iterable[int]) -> None:
         """Have the owners of people who have changed look."""
         links = self.result.links
-        for place in places.tolist() if links else ():
+        for place in sorted(set(places)):
             if claim := links.get(place, NO_LINKS).owner:
                 self._tell(place, [Peer(claim.owner, claim.home)])
 

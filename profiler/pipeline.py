@@ -126,7 +126,10 @@ def process(
     is_changed &= stored.rows["core.n_accepted"] > 0
     is_changed[list(linker.result.touched - erased.keys())] = True
     place = np.flatnonzero(is_changed)
-    linker.tell_owners(place)
+    if linker.result.links:
+        # Of all whom a record is about: whoever applied it before may not have come to tell.
+        looked = [look.place for look in prepared.looks]
+        linker.tell_owners([*place.tolist(), *prepared.row.tolist(), *looked])
     rows = stored.rows if is_changed.all() else stored.rows[place]
     vectors, summaries = visible(spec, linker.shown(spec, place, rows))
     lap("project")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiler.identity import CLAIMS_MAX, NO_LINKS, Claim, Links
 from profiler.pipeline import visible
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
-from profiler.state import merge_rows
+from profiler.state import decode_states, merge_rows
 from profiler.tokens import hash_text
 from tests.folding import KEY, Fold, assert_equal
 from tests.strategies import START_MS, record
@@ -127,3 +130,118 @@ def expected_vector(found: Fold, one: str, owner: dict[str, str]) -> Any:
         if p in rows:
             merged = merge_rows(DEFAULT_SPEC, merged, rows[p])
     return visible(DEFAULT_SPEC, merged)[0][0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    events=histories(),
+    cuts=st.lists(st.integers(1, 24), max_size=6),
+    chance=st.randoms(use_true_random=False),
+)
+def test_looks_may_come_late_twice_and_in_any_order(
+    events: list[Event], cuts: list[int], chance: Any
+) -> None:
+    straight, other = fold(events), Fold()
+    places = sorted({0, len(events), *(c for c in cuts if c < len(events))})
+    records = records_of(events)
+    for start, end in itertools.pairwise(places):
+        waiting, other.looks = other.looks, []
+        chance.shuffle(waiting)
+        now = [look for look in waiting if chance.random() < 0.5]
+        other.apply(records[start:end], [*now, *now])
+        other.looks += [look for look in waiting if look not in now or chance.random() < 0.5]
+    other.settle()
+
+    assert other.moved == straight.moved
+    assert {p: decoded(v) for p, v in other.states.items()} == {
+        p: decoded(v) for p, v in straight.states.items()
+    }
+    for one, vector in straight.vectors.items():
+        np.testing.assert_allclose(vector[LINEAR], other.vectors[one][LINEAR], rtol=1e-5, atol=1e-5)
+
+
+@given(events=histories(), chance=st.randoms(use_true_random=False))
+def test_a_repetition_changes_nothing_and_tells_everybody_again(
+    events: list[Event], chance: Any
+) -> None:
+    """A worker may die between a write and its looks; another reads the same records again."""
+    straight, other = fold(events), Fold()
+    records = records_of(events)
+    cut = chance.randrange(len(records) + 1)
+    other.apply(records[:cut])
+    other.looks.clear()
+
+    other.apply(records)
+    other.settle()
+
+    assert other.moved == straight.moved
+    for one, vector in straight.vectors.items():
+        np.testing.assert_allclose(vector[LINEAR], other.vectors[one][LINEAR], rtol=1e-5, atol=1e-5)
+
+
+def decoded(value: bytes) -> Links:
+    return decode_states([value], DEFAULT_SPEC, {}).links.get(0, NO_LINKS)
+
+
+@pytest.mark.parametrize("linked_first", [True, False])
+def test_whoever_belongs_to_somebody_who_is_erased_is_erased_too(linked_first: bool) -> None:
+    links: list[Event] = [
+        {"type": "identify", "ts": START_MS, "user_id": "ann", "device_id": "phone"},
+        {"type": "identify", "ts": START_MS, "device_id": "phone", "anonymous_id": "a1"},
+    ]
+    clicks: list[Event] = [
+        {"type": "click", "ts": START_MS, **subject} for subject in (SUBJECTS[0], SUBJECTS[3])
+    ]
+    erase: list[Event] = [{"type": "erase", "ts": START_MS + 1, "user_id": "ann"}]
+    events = [*clicks, *links, *erase] if linked_first else [*clicks, *erase, *links]
+
+    found = fold(events, range(1, 9))
+
+    rows = {p: decode_states([v], DEFAULT_SPEC, {}) for p, v in found.states.items()}
+    gone = [pid(s) for s in (SUBJECTS[0], SUBJECTS[3], SUBJECTS[5])]
+    assert all(rows[p].erased[0] for p in gone)
+    assert not found.moved
+    assert not found.vectors
+
+
+def test_storms_of_links_are_bounded() -> None:
+    events: list[Event] = [
+        {
+            "type": "identify",
+            "ts": START_MS + k,
+            "user_id": f"u{k % 90}",
+            "anonymous_id": f"a{k // 90}",
+        }
+        for k in range(900)
+    ]
+
+    found = fold(events)
+
+    assert max(len(decoded(v).claims) for v in found.states.values()) == CLAIMS_MAX
+    assert set(found.moved.values()) == {Fold().pseudonymiser.pid("user", "u0")}
+
+
+claims = st.builds(
+    lambda owner, first, last, cut: Claim(
+        owner, 0, owner != "c", first, first % 3, max(first, last), cut
+    ),
+    st.sampled_from("abc"),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(-1, 9),
+)
+
+
+@given(said=st.lists(claims, max_size=8), order=st.randoms(use_true_random=False))
+def test_claims_are_a_semilattice(said: list[Claim], order: Any) -> None:
+    """Any order, any repetition (CRDTs: Shapiro et al. 2011)."""
+    again = [*said, *said]
+    order.shuffle(again)
+
+    def all_of(several: Sequence[Claim]) -> Links:
+        links = NO_LINKS
+        for claim in several:
+            links = links.with_claim(claim)
+        return links
+
+    assert all_of(said) == all_of(again)
