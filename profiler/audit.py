@@ -115,26 +115,44 @@ class Auditor:
     ----------
     people
         What must be stored, by pid.
+    owners
+        To whom people must belong, by pid.
     limit_differences
         How many differences are kept.
     """
 
     def __init__(
-        self, people: Mapping[str, ReferencePerson], *, limit_differences: int = 10
+        self,
+        people: Mapping[str, ReferencePerson],
+        owners: Mapping[str, str] | None = None,
+        *,
+        limit_differences: int = 10,
     ) -> None:
         self._people = people
+        self._owners = owners or {}
         self._limit = limit_differences
         self._seen: set[str] = set()
         self._differences: list[Difference] = []
         self._mismatched = self._unexpected = self._stale = 0
 
-    def see(self, pid: str, row: np.void | None) -> bool:
-        """Compare a stored profile; None is a tombstone. Return False for a pid seen before."""
+    def see(self, pid: str, row: np.void | None, owner: str | None = None) -> bool:
+        """Compare a stored profile; None is a tombstone. Return False for a pid seen before.
+
+        Parameters
+        ----------
+        owner
+            To whom it belongs.
+        """
         if pid in self._seen:
             return False
         self._seen.add(pid)
         person = self._people.get(pid)
-        if person is None:
+        if row is not None and owner != self._owners.get(pid):
+            expected = self._owners.get(pid, "nobody")
+            self._note([Difference(pid, "owner", expected, owner or "nobody")])
+        elif person is None and row is not None and not row["core.n_accepted"]:
+            self._seen.discard(pid)  # nothing but links, and they are right
+        elif person is None:
             self._unexpected += 1
             self._note([Difference(pid, "profile", "none", "stored")])
         elif person.erased != (row is None):

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from profiler.decoding import Decoder
 from profiler.events import AnyEvent, Consent, Erase, Identify, timestamp_ms
 from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply
+from profiler.reference_links import ReferenceLinks
+
+LINKS_LONG: Final = 2
+"""From anonymous to device to user."""
 
 
 class Reference:
@@ -37,6 +42,8 @@ class Reference:
         ``erased``; a record without an event counts as one, and so does a rejected one, by reason.
     n_records
         How many records there were.
+    links
+        What was said of links.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Reference:
         self.people: dict[str, ReferencePerson] = {}
         self.outcomes: Counter[str] = Counter()
         self.n_records = 0
+        self.links = ReferenceLinks(pid)
         self._pid = pid
         self._clock_skew_max_ms = clock_skew_max_ms
         self._event_age_max_ms = event_age_max_ms
@@ -84,6 +92,19 @@ class Reference:
         self.outcomes.update(outcomes)
         return outcomes
 
+    def finish(self) -> dict[str, str]:
+        """Erase all who belong to the erased, and return who belongs to whom.
+
+        To be called once all records have been fed.
+        """
+        owners = self.links.owners()
+        for _ in range(LINKS_LONG):
+            for member, owner in owners.items():
+                if owner in self.people and self.people[owner].erased:
+                    person = self.people.setdefault(member, ReferencePerson())
+                    person.erased = True
+        return owners
+
     def _outcomes(self, record: RawRecord) -> list[str]:
         events, _, rejected, _ = self._decoder.decode([record])
         if rejected:
@@ -112,6 +133,8 @@ class Reference:
         return "too_old" if ts < timestamp - self._event_age_max_ms and not historical else ""
 
     def _apply(self, event: AnyEvent, partition: tuple[str, int], origin: str) -> str:
+        if isinstance(event, Identify):
+            self.links.say(event, event.event_id or origin)
         if isinstance(event, Identify | Consent):
             return "accepted_unused"
         pid = self._pid(*_subject(event))

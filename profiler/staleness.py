@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from profiler.identity import NO_LINKS
+from profiler.peers import Peers
 from profiler.pipeline import visible
 from profiler.spec import Spec
 from profiler.state import Stored, spec_hash_of
@@ -26,7 +28,12 @@ View = Mapping[str, bytes]
 
 
 def stale(
-    spec: Spec, values: Sequence[bytes], stored: Stored, views: Sequence[View]
+    spec: Spec,
+    pids: Sequence[str],
+    values: Sequence[bytes],
+    stored: Stored,
+    views: Sequence[View],
+    peers: Peers | None = None,
 ) -> Iterator[tuple[int, str]]:
     """Give the places of people of whom readers see something else than their state says.
 
@@ -35,21 +42,31 @@ def stale(
 
     Parameters
     ----------
-    values, stored
-        R states, encoded and decoded.
+    pids, values, stored
+        R people, with their states, encoded and decoded.
     views
         What readers see of the same people.
+    peers
+        Those who belong to them.
     """
-    vectors, summaries = visible(spec, stored.rows)
+    rows = stored.rows.copy()
+    for k, links in stored.links.items():
+        if peers is not None and links.members:
+            rows[k : k + 1] = peers.merged(spec, pids[k], links, rows[k : k + 1])
+    vectors, summaries = visible(spec, rows)
     for k, (value, view) in enumerate(zip(values, views, strict=True)):
         if stored.erased[k] or not view:
             if bool(view) == bool(stored.erased[k]):
                 yield k, "profile"
             continue
+        if owner := stored.links.get(k, NO_LINKS).owner:
+            if view.get("moved_to") != owner.owner.encode() or view.get("rev") != _rev(stored, k):
+                yield k, "moved_to"
+            continue
         found_under = spec_hash_of(value)
         expected = {
             "spec": found_under.encode(),
-            "rev": b"%d" % stored.rev[k],
+            "rev": _rev(stored, k),
             "as_of": b"%d" % stored.rows["core.as_of"][k],
         }
         wrong = [name for name, text in expected.items() if view.get(name) != text]
@@ -60,6 +77,10 @@ def stale(
                 wrong.append("summary")
         if wrong:
             yield k, wrong[0]
+
+
+def _rev(stored: Stored, k: int) -> bytes:
+    return b"%d" % stored.rev[k]
 
 
 def _is_vector(found: bytes, expected: np.ndarray[Any, np.dtype[np.float32]]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,13 +22,15 @@ from msgspec import Struct
 from profiler.audit import Auditor, Difference
 from profiler.errors import UnknownSpec, UsageError
 from profiler.events import BEHAVIOUR_TYPES
+from profiler.identity import NO_LINKS
 from profiler.ledger import LedgerCheck
+from profiler.peers import Peers
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
 from profiler.staleness import stale
-from profiler.state import Layout, decode_states, unknown_specs
+from profiler.state import Layout, Stored, decode_states, unknown_specs
 from streams.eventlog import Ends, ends_of, records_until, wait_until_consumed
 from streams.formats import decoder_of
 from streams.settings import Settings
@@ -124,9 +126,10 @@ async def audit(
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
-    auditor = Auditor(reference.people, limit_differences=limit_differences)
     with _no_cycle_collection():
         ends = await asyncio.to_thread(_feed, reference, settings, records)
+        owners = reference.finish()
+        auditor = Auditor(reference.people, owners, limit_differences=limit_differences)
         await _scan(store, auditor, check)
     if ends and await asyncio.to_thread(ends_of, settings) != ends:
         raise UsageError(f"topic {settings.topic('events')} grew during the audit: stop producers")
@@ -185,12 +188,25 @@ async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> No
         counts = stored.rows["activity.count"].tolist()
         for k, (pid, _) in enumerate(chunk):
             is_erased = bool(stored.erased[k])
-            is_new = auditor.see(pid, None if is_erased else stored.rows[k])
+            owner = stored.links.get(k, NO_LINKS).owner
+            row = None if is_erased else stored.rows[k]
+            is_new = auditor.see(pid, row, owner.owner if owner else None)
             if check is not None and is_new:
                 check.see(pid, None if is_erased else counts[k])
-        views = await store.views([pid for pid, _ in chunk])
-        for k, field in stale(DEFAULT_SPEC, values, stored, views):
+        pids = [pid for pid, _ in chunk]
+        peers = await _peers(store, stored, layouts)
+        for k, field in stale(DEFAULT_SPEC, pids, values, stored, await store.views(pids), peers):
             auditor.see_stale(chunk[k][0], field)
+
+
+async def _peers(store: Store, stored: Stored, layouts: Mapping[str, Layout]) -> Peers:
+    """All who belong to these people."""
+    values: dict[str, bytes | None] = {}
+    peers = Peers.of(values, DEFAULT_SPEC, layouts)
+    while missing := peers.missing(stored.links):
+        values.update(zip(missing, await store.load(missing), strict=True))
+        peers = Peers.of(values, DEFAULT_SPEC, layouts)
+    return peers
 
 
 def _feed(

@@ -22,6 +22,8 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from streams.store import names_key, profile_key, spec_key
 
 NAMES_CACHED_MAX: Final = 100_000
+LINKS_LONG: Final = 2
+"""From anonymous to device to user."""
 
 _Result = TypeVar("_Result")
 Command = tuple[str, ...]
@@ -153,8 +155,10 @@ class ProfileReader:
         """Profiles in the order of `pids`: one round trip, and others only for what is new."""
         found = yield [("HGETALL", profile_key(pid)) for pid in pids]
         pids = list(pids)
-        moved = {i: entry[b"moved_to"] for i, entry in enumerate(found) if b"moved_to" in entry}
-        if moved:
+        for _ in range(LINKS_LONG):
+            moved = {i: entry[b"moved_to"] for i, entry in enumerate(found) if b"moved_to" in entry}
+            if not moved:
+                break
             for i, pid in moved.items():
                 pids[i] = pid.decode()
             again = yield [("HGETALL", profile_key(pids[i])) for i in moved]

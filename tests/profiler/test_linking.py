@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiler.events import Identify, event_of
 from profiler.identity import CLAIMS_MAX, NO_LINKS, Claim, Links
 from profiler.pipeline import visible
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import RawRecord
+from profiler.reference_links import ReferenceLinks
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, merge_rows
-from profiler.tokens import hash_text
 from tests.folding import KEY, Fold, assert_equal
 from tests.strategies import START_MS, record
 
@@ -70,24 +71,13 @@ def pid(subject: Event) -> str:
 
 
 def owners(events: Sequence[Event]) -> dict[str, str]:
-    """The definition once more: who belongs to whom, by all links together."""
-    order = ("user_id", "device_id", "anonymous_id")
-    pairs: dict[tuple[str, str], list[Event]] = {}
-    for event in events:
-        present = [{name: event[name]} for name in order if name in event]
-        if event["type"] == "identify":
-            for other in present[1:]:
-                pairs.setdefault((pid(other), pid(present[0])), []).append(event)
-    found: dict[str, list[tuple[bool, int, int, str]]] = {}
-    for (member, owner), said in pairs.items():
-        links = [e for e in said if not e.get("unlink")]
-        last = max((e["ts"] for e in links), default=-1)
-        cut = max((e["ts"] for e in said if e.get("unlink")), default=-1)
-        if last > cut:
-            first = min((e["ts"], hash_text(e["event_id"])) for e in links)
-            is_user = "user_id" in said[0]
-            found.setdefault(member, []).append((not is_user, *first, owner))
-    return {member: min(claims)[3] for member, claims in found.items()}
+    """The definition once more."""
+    links = ReferenceLinks(PSEUDONYMISER.pid)
+    for fields in events:
+        event = event_of(dict(fields))
+        if isinstance(event, Identify):
+            links.say(event, fields["event_id"])
+    return links.owners()
 
 
 @settings(max_examples=100, deadline=None)

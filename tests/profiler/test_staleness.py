@@ -16,6 +16,8 @@ from tests.strategies import START_MS, record
 
 NAMES = ("ann", "bob", "eve")
 
+PIDS = [f"p{k}" for k in range(100)]
+
 
 def people() -> tuple[list[bytes], list[dict[str, bytes]]]:
     """Some states, and what readers see of them."""
@@ -48,7 +50,7 @@ def people() -> tuple[list[bytes], list[dict[str, bytes]]]:
 
 def stale_of(values: list[bytes], views: list[dict[str, bytes]]) -> list[tuple[int, str]]:
     stored = decode_states(values, DEFAULT_SPEC, {})
-    return list(stale(DEFAULT_SPEC, values, stored, views))
+    return list(stale(DEFAULT_SPEC, PIDS[: len(values)], values, stored, views))
 
 
 def test_what_was_made_from_the_state_is_not_stale() -> None:
@@ -103,4 +105,4 @@ def test_of_a_state_of_another_spec_only_revision_and_time_are_compared() -> Non
     views = [{**view, "spec": spec.hash.encode()}, {**view, "spec": DEFAULT_SPEC.hash.encode()}]
     stored = decode_states(values, DEFAULT_SPEC, {spec.hash: spec.layout()})
 
-    assert list(stale(DEFAULT_SPEC, values, stored, views)) == [(1, "spec")]
+    assert list(stale(DEFAULT_SPEC, PIDS[: len(values)], values, stored, views)) == [(1, "spec")]
