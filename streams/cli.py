@@ -31,6 +31,7 @@ COMMANDS: Final = (
     "audit",
     "deadletter",
     "topics",
+    "identity",
     "schemas",
     "bench",
 )

@@ -144,8 +144,8 @@ class Committer:
 
     async def _put_reached(self, work: Work) -> None:
         """Before profiles too: no fence may stand where nobody knows that it does."""
-        if work.writes:
-            reached = work.reached()
+        reached = work.reached() if work.writes else {}
+        if reached:
             await self._patience.until_done(lambda: self._store.put_reached(self._topic, reached))
 
     async def _commit(self, writes: dict[str, Write]) -> set[str]:
