@@ -164,10 +164,7 @@ class Feedback(Commerce, tag="feedback", frozen=True, kw_only=True, gc=False):
 
 
 class Identify(Plain, tag="identify", frozen=True, kw_only=True, gc=False):
-    """Traits of a subject, and, where several ids are present, the link between them.
-
-    With `unlink`, the link is taken back.
-    """
+    """Traits of a subject, and where several ids are present, their link, or (`unlink`) its end."""
 
     traits: Annotated[dict[Name, Trait], Meta(max_length=64)] = {}
     unlink: bool = False

@@ -15,8 +15,14 @@ FENCE_ENTRIES_MAX: Final = 20_000
 """Two topics of 10,000 partitions; with the default partitioner there is one."""
 _STATE_HEADER_BYTES: Final = 17
 _FENCE_ENTRY_BYTES: Final = 13
+LINKS_BYTES_MAX: Final = 8_192
+"""64 claims and 64 members."""
 _STATE_BYTES_MAX: Final = (
-    _STATE_HEADER_BYTES + ROW_BYTES_MAX + 2 + FENCE_ENTRIES_MAX * _FENCE_ENTRY_BYTES
+    _STATE_HEADER_BYTES
+    + ROW_BYTES_MAX
+    + 2
+    + FENCE_ENTRIES_MAX * _FENCE_ENTRY_BYTES
+    + LINKS_BYTES_MAX
 )
 
 
@@ -64,6 +70,13 @@ _PROFILE: Final[dict[str, Any]] = {
             "description": "the layout that `vector` follows: profiler:spec:<hash>",
         },
         "rev": {"encoding": "decimal integer", "description": "number of commits so far"},
+        "moved_to": {
+            "encoding": f"profile id, {PID_LENGTH} characters",
+            "description": (
+                "the profile that shows this one's row, as both belong to one person; then there "
+                "are no vector, summary and as_of: read that one instead, at most twice in turn"
+            ),
+        },
     },
 }
 
@@ -78,24 +91,28 @@ def _state() -> dict[str, Any]:
         "bytes_max": _STATE_BYTES_MAX,
         "description": "The row from which a profile is computed, or the tombstone of an erasure.",
         "layout": [
-            {"offset": 0, "bytes": 1, "content": "format: 1 a row, 2 a tombstone"},
+            {
+                "offset": 0,
+                "bytes": 1,
+                "content": "format: 1 row, 2 tombstone, 3 row with links",
+            },
             {"offset": 1, "bytes": 8, "content": "spec hash; zero in a tombstone"},
             {"offset": 9, "bytes": 8, "content": "rev: unsigned, little-endian"},
             {
                 "offset": _STATE_HEADER_BYTES,
                 "bytes": DEFAULT_SPEC.dtype.itemsize,
-                "content": "format 1: the row, columns as in vector-layout.json",
+                "content": "format 1 and 3: the row, columns as in vector-layout.json",
             },
             {
                 "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize,
                 "bytes": 2,
-                "content": "format 1: number of fence entries, little-endian",
+                "content": "format 1 and 3: number of fence entries, little-endian",
             },
             {
                 "offset": _STATE_HEADER_BYTES + DEFAULT_SPEC.dtype.itemsize + 2,
                 "bytes": f"{_FENCE_ENTRY_BYTES} each",
                 "content": (
-                    "format 1: fence entries: topic (1 byte: 0 events, 1 forwarded, and 2 more "
+                    "format 1 and 3: fence entries: topic (1 byte: 0 events, 1 forwarded, 2 more "
                     "for each time it was made anew), "
                     "partition (unsigned, 4 bytes), highest offset applied (8 bytes)"
                 ),
@@ -104,6 +121,11 @@ def _state() -> dict[str, Any]:
                 "offset": _STATE_HEADER_BYTES,
                 "bytes": 8,
                 "content": "format 2: time of erasure, ms since 1970",
+            },
+            {
+                "offset": "after that",
+                "bytes": f"at most {LINKS_BYTES_MAX}",
+                "content": "format 3, or 2 where there were some: links, as msgpack",
             },
         ],
     }

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from profiler.state import encode_tombstone, revision_bytes
 from streams.embedded import EmbeddedStore
+from streams.memory_store import MemoryStore
 from streams.redis_store import RedisStore
-from streams.store import Erasure, MemoryStore, ProfileWrite, Store, profile_key
+from streams.store import Erasure, ProfileWrite, Store, profile_key
 from tests.servers.valkey_cluster import ValkeyCluster
 
 SPEC = "0123456789abcdef"

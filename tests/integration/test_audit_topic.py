@@ -27,9 +27,10 @@ from streams.audit import audit
 from streams.cli import main
 from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.eventlog import ends_of
+from streams.memory_store import MemoryStore
 from streams.producer import EventProducer, Headers
 from streams.settings import Secret, Settings
-from streams.store import MemoryStore, ProfileWrite
+from streams.store import ProfileWrite
 from streams.topics import create_topics
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,8 @@ from profiler.forwarding import headers_of
 from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
-from streams.store import Durability, MemoryStore, Write
+from streams.memory_store import MemoryStore
+from streams.store import Durability, Write
 from tests.simulation.world import FORWARDED, SLOW_S, STEP_S, SYNC_S
 
 if TYPE_CHECKING:

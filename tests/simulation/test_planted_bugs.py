@@ -17,7 +17,7 @@ from streams.acknowledgements import Acknowledgements
 from streams.committer import Committer
 from streams.homes import Homes
 from streams.inbox import Delivery, Inbox
-from streams.store import MemoryStore
+from streams.memory_store import MemoryStore
 from streams.worker import Worker
 from tests.simulation.campaign import failure, faults_of
 from tests.simulation.member import Member

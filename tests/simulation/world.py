@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter
-from streams.store import MemoryStore
+from streams.memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from tests.simulation.member import Member

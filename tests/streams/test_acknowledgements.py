@@ -12,9 +12,10 @@ from profiler.errors import StoreRestarted, StoreUnavailable
 from profiler.spec import DEFAULT_SPEC
 from streams import acknowledgements as module
 from streams.acknowledgements import Acknowledgements
+from streams.memory_store import MemoryStore
 from streams.metrics import Metrics
 from streams.patience import Patience
-from streams.store import Durability, MemoryStore
+from streams.store import Durability
 from tests.simulation.clock import run_simulated
 
 DURABLE_AFTER_S = 3.0

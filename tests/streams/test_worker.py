@@ -24,8 +24,9 @@ from profiler.spec import DEFAULT_SPEC, Spec
 from profiler.state import decode_states, is_tombstone
 from streams.deadletter import DeadLetter
 from streams.inbox import Delivery
+from streams.memory_store import MemoryStore
 from streams.metrics import Metrics
-from streams.store import MemoryStore, Write
+from streams.store import Write
 from streams.worker import Limits, Worker
 from tests.folding import KEY, Fold, assert_equal
 from tests.strategies import START_MS, record
