@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +23,7 @@ _WORDS: Final = re.compile(r"[^\W_]+")
 @lru_cache(maxsize=65_536)
 def token_hash(kind: str, value: str) -> int:
     """Hash of a token; never 0, which means none."""
+    value = " ".join(unicodedata.normalize("NFKC", value).split())
     return xxhash.xxh3_64_intdigest(f"{kind}\0{value}".encode()) or 1
 
 
@@ -50,7 +52,8 @@ def content_direction(
     >>> size
     2
     """
-    words = _WORDS.findall(text.lower())[:WORDS_MAX] if text else []
+    plain = unicodedata.normalize("NFKC", text).lower() if text else ""
+    words = _WORDS.findall(plain)[:WORDS_MAX]
     parts = [
         (1.0, token_hash(kind, value))
         for kind, value in (("item", item), ("category", category), ("brand", brand))

@@ -8,6 +8,7 @@ interest space is read off the bits of that hash, so that all workers agree with
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 import numpy as np
@@ -33,15 +34,26 @@ def hash_text(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode())
 
 
+def normal(text: str) -> str:
+    """Text as it is compared: Unicode NFKC, no white space but single spaces between words.
+
+    Examples
+    --------
+    >>> normal(" Ｂlue\u00a0 lamp "), normal("ﬁ")
+    ('Blue lamp', 'fi')
+    """
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).split())
+
+
 def token_hash(kind: str, value: str) -> int:
     """Hash of a token; never 0, which means none.
 
     Examples
     --------
-    >>> token_hash("item", "a") != token_hash("brand", "a")
+    >>> token_hash("item", "a") != token_hash("brand", "a") == token_hash("brand", "a ")
     True
     """
-    return hash_text(f"{kind}\0{value}") or 1
+    return hash_text(f"{kind}\0{normal(value)}") or 1
 
 
 def directions(hashes: Hashes) -> NDArray[np.float32]:
@@ -65,7 +77,7 @@ def words(text: str) -> list[str]:
     >>> words("White METAL_lantern, 2x")
     ['white', 'metal', 'lantern', '2x']
     """
-    return _WORD.findall(text.lower())[:WORDS_MAX]
+    return _WORD.findall(normal(text).lower())[:WORDS_MAX]
 
 
 class Contents:
@@ -135,7 +147,7 @@ class Contents:
         for value in dict.fromkeys(values):
             if value is not None and value not in known:
                 token = known[value] = token_hash(kind, value)
-                names[token] = value
+                names[token] = normal(value)
         return [known[value] for value in values]
 
 

@@ -185,10 +185,17 @@ def _partitions() -> dict[str, Any]:
 
 
 def _tokens() -> dict[str, Any]:
-    tokens = (("item", "lamp-7"), ("category", "lighting"), ("brand", "Lumen"), ("word", "灯"))
+    tokens = (
+        ("item", "lamp-7"),
+        ("category", "lighting"),
+        ("brand", "Lumen"),
+        ("word", "灯"),
+        ("brand", " Ｌumen\u00a0 "),
+    )
     return {
         "description": (
-            "hash = xxh3_64(UTF-8 of kind NUL value), 16 hexadecimal digits; the direction's sign "
+            "hash = xxh3_64(UTF-8 of kind NUL value), 16 hexadecimal digits, the value in NFKC, "
+            "trimmed, with single spaces for white space; the direction's sign "
             "in dimension j is bit j of the hash, 1 is plus, times 1/sqrt(32)"
         ),
         "cases": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from profiler.dedupe import Fences
-from profiler.errors import StoreRestarted
+from profiler.errors import BrokerUnavailable, StoreRestarted
 from profiler.forwarding import Admitted, Seen
 from profiler.records import Record
 from profiler.state import REV_SLICE, revision_bytes
@@ -18,6 +19,7 @@ from streams.committer import Committer
 from streams.homes import Homes
 from streams.inbox import Delivery, Inbox
 from streams.memory_store import MemoryStore
+from streams.updater import Work
 from streams.worker import Worker
 from tests.simulation.campaign import failure, faults_of
 from tests.simulation.member import Member
@@ -120,6 +122,45 @@ def leave_readers_behind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryStore, "_commit", forgetful)
 
 
+def have_others_look_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
+    write, send = Committer.write, Committer._send_looks
+
+    async def hasty(committer: Committer, work: Work) -> set[str]:
+        await send(committer, work, set())
+        return await write(committer, work)
+
+    async def done_already(*_: object) -> None:
+        return
+
+    patch.setattr(Committer, "write", hasty)
+    patch.setattr(Committer, "_send_looks", done_already)
+
+
+def do_not_insist_that_others_look(patch: pytest.MonkeyPatch) -> None:
+    send = Committer._send_looks
+
+    async def once(committer: Committer, work: Work, refused: set[str]) -> None:
+        forwards = committer._forwards
+        committer._forwards = Hopeful(forwards)
+        try:
+            await send(committer, work, refused)
+        finally:
+            committer._forwards = forwards
+
+    class Hopeful:
+        def __init__(self, forwards: Any) -> None:
+            self._forwards = forwards
+
+        async def send(self, looks: Any) -> None:
+            with contextlib.suppress(BrokerUnavailable):
+                await self._forwards.send(looks)
+
+        def history(self, home: int, end: int) -> Any:
+            return self._forwards.history(home, end)
+
+    patch.setattr(Committer, "_send_looks", once)
+
+
 PLANTS: Final = (
     acknowledge_before_the_commit,
     drop_the_fence,
@@ -131,6 +172,8 @@ PLANTS: Final = (
     forget_which_forwards_were_seen,
     take_what_is_stale,
     leave_readers_behind,
+    have_others_look_before_it_is_written,
+    do_not_insist_that_others_look,
 )
 
 
