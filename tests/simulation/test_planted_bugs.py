@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from profiler.dedupe import Fences
-from profiler.errors import BrokerUnavailable, StoreRestarted
+from profiler.errors import StoreRestarted
 from profiler.forwarding import Admitted, Seen
 from profiler.records import Record
 from profiler.state import REV_SLICE, revision_bytes
@@ -136,31 +135,6 @@ def have_others_look_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Committer, "_send_looks", done_already)
 
 
-def do_not_insist_that_others_look(patch: pytest.MonkeyPatch) -> None:
-    send = Committer._send_looks
-
-    async def once(committer: Committer, work: Work, refused: set[str]) -> None:
-        forwards = committer._forwards
-        committer._forwards = Hopeful(forwards)
-        try:
-            await send(committer, work, refused)
-        finally:
-            committer._forwards = forwards
-
-    class Hopeful:
-        def __init__(self, forwards: Any) -> None:
-            self._forwards = forwards
-
-        async def send(self, looks: Any) -> None:
-            with contextlib.suppress(BrokerUnavailable):
-                await self._forwards.send(looks)
-
-        def history(self, home: int, end: int) -> Any:
-            return self._forwards.history(home, end)
-
-    patch.setattr(Committer, "_send_looks", once)
-
-
 PLANTS: Final = (
     acknowledge_before_the_commit,
     drop_the_fence,
@@ -173,7 +147,6 @@ PLANTS: Final = (
     take_what_is_stale,
     leave_readers_behind,
     have_others_look_before_it_is_written,
-    do_not_insist_that_others_look,
 )
 
 
