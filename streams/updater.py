@@ -218,6 +218,8 @@ class Updater:
             # Asked again after each load: rows of a revoked partition may have been dropped.
             while missing := self.arena.missing(prepared.pids):
                 await self._bring(missing, load)
+                # Never older than the rows: another worker may have looked since, and written.
+                values, peers = {}, Peers.of({}, self.spec, {})
             slots = self.arena.slots(prepared.pids)
             missing = peers.missing(self.arena.links(slots), asked)
             if not missing:
