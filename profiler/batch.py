@@ -14,6 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
+from profiler.decoding import Decoder
 from profiler.dedupe import incarnation_of, is_forwarded, partition_number
 from profiler.events import (
     TYPE_CODES,
@@ -21,7 +22,6 @@ from profiler.events import (
     Erase,
     Rejected,
     Search,
-    decode_batch,
     timestamp_ms,
 )
 from profiler.partitioning import partitions_of
@@ -67,7 +67,7 @@ class Prepared:
     pids
         (R0,) whose rows are needed.
     record
-        (N,) place of each event in `records`.
+        (N,) place of each event's record in `records`; a record may give several events.
     row
         (N,) place of its subject in `pids`.
     type_code
@@ -82,6 +82,8 @@ class Prepared:
         (N, 3) token hashes of item, category, brand.
     content, directions
         (N,) place of the event's content in the (C, D) table of directions.
+    n_unused
+        Records without any event.
     """
 
     records: list[Record]
@@ -101,6 +103,7 @@ class Prepared:
     hashes: Hashes
     content: NDArray[np.intp]
     directions: Floats
+    n_unused: int = 0
 
 
 class _Columns(NamedTuple):
@@ -134,15 +137,23 @@ class Preparer:
     homes
         Number of home partitions: events whose partition is not their subject's home are forwarded
         there. None: whatever comes is at home.
+    decoder
+        Knows the formats of records.
     """
 
     def __init__(
-        self, pseudonymiser: Pseudonymiser, screen: Screen, homes: int | None = None
+        self,
+        pseudonymiser: Pseudonymiser,
+        screen: Screen,
+        homes: int | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
         self._screen = screen
         self._homes = homes
+        self._decoder = decoder or Decoder()
+        self._n_unused = 0
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
@@ -150,6 +161,7 @@ class Preparer:
         self.contents.make_room(len(records))
         place: dict[Subject, int] = {}
         rejected: list[Rejected] = []
+        self._n_unused = 0
         lives = _lives(chunks)
         parts = [
             self._part(records[start : start + PART_RECORDS], start, place, rejected, lives)
@@ -174,6 +186,7 @@ class Preparer:
             partition=partition[columns.record],
             hashes=self.contents.hashes[columns.content],
             directions=self.contents.directions,
+            n_unused=self._n_unused,
             **columns._asdict(),
         )
 
@@ -195,10 +208,9 @@ class Preparer:
             return columns, subjects, []
         away = np.flatnonzero(is_away)
         at = columns.record[away].tolist()
-        forwards = [
-            Forward(h, code, records[i])
-            for h, code, i in zip(home[away].tolist(), arrived[away].tolist(), at, strict=True)
-        ]
+        # Once each, though a record may have several events with one home.
+        routes = dict.fromkeys(zip(home[away].tolist(), arrived[away].tolist(), at, strict=True))
+        forwards = [Forward(h, code, records[i]) for h, code, i in routes]
         columns = _Columns(*(column[~is_away] for column in columns))
         left, row = np.unique(columns.row, return_inverse=True)
         return columns._replace(row=row), [subjects[i] for i in left.tolist()], forwards
@@ -212,31 +224,32 @@ class Preparer:
         lives: Sequence[int] | None,
     ) -> _Columns:
         """Columns of the records from `start` on; adds to `place` and to `rejected`."""
-        decoded, refused = decode_batch([record.value for record in records])
-        ts = _times(decoded)
-        stamped = np.array([record.timestamp or 0 for record in records], dtype=np.int64)
-        refused += self._screened(decoded, ts, stamped)
-        refused.sort(key=lambda r: r.index)
+        events, at, refused, n_unused = self._decoder.decode(records)
+        self._n_unused += n_unused
+        ts = _times(events)
+        stamped = np.array([record.timestamp or 0 for record in records], dtype=np.int64)[at]
+        if screened := self._screened(events, at, ts, stamped):
+            refused = sorted([*refused, *screened], key=lambda r: r.index)
+            # One event that is refused takes its record along: a letter holds all of it.
+            kept = np.flatnonzero(~np.isin(at, [r.index for r in screened]))
+            at, ts, stamped = at[kept], ts[kept], stamped[kept]
+            events = [events[i] for i in kept.tolist()]
         rejected += [Rejected(start + r.index, r.reason) for r in refused]
-        for r in refused:
-            decoded[r.index] = None
-        kept = np.delete(np.arange(len(records)), [r.index for r in refused])
-        events = [event for event in decoded if event is not None]
-        records = [records[i] for i in kept.tolist()]
+        records = [records[i] for i in at.tolist()]
         subjects: list[Subject] = [e.user_id or subject_of(e) for e in events]
         for subject in dict.fromkeys(subjects):
             place.setdefault(subject, len(place))
         type_code = np.array([TYPE_CODES[e.__class__] for e in events], dtype=np.intp)
         price = np.array([e.price for e in events], dtype=np.float64)
         return _Columns(
-            record=start + kept,
+            record=start + at,
             row=np.array([place[subject] for subject in subjects], dtype=np.intp),
             type_code=type_code,
-            ts=ts[kept],
-            stamped_ms=stamped[kept],
+            ts=ts,
+            stamped_ms=stamped,
             offset=np.array([record.offset for record in records], dtype=np.int64),
             id_hash=_id_hashes(
-                events, records, lives and [lives[i] for i in (start + kept).tolist()]
+                events, records, at, lives and [lives[i] for i in (start + at).tolist()]
             ),
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
@@ -244,30 +257,29 @@ class Preparer:
         )
 
     def _screened(
-        self, events: Sequence[AnyEvent | None], ts: Ints, stamped: Ints
+        self, events: Sequence[AnyEvent], at: NDArray[np.intp], ts: Ints, stamped: Ints
     ) -> list[Rejected]:
-        known = (stamped > 0) & (ts > 0)
+        known = stamped > 0
         ahead = known & (ts > stamped + self._screen.clock_skew_max_ms)
         behind = known & (ts < stamped - self._screen.event_age_max_ms)
-        rejected = []
+        rejected: dict[int, Rejected] = {}
         for i in np.flatnonzero(ahead | behind).tolist():
-            event = events[i]
+            event, record = events[i], int(at[i])
             # Whoever asks to be forgotten is heard, whatever their clock says.
-            if event is None or isinstance(event, Erase):
+            if isinstance(event, Erase):
                 continue
             if ahead[i]:
-                rejected.append(Rejected(i, "clock_skew"))
+                rejected.setdefault(record, Rejected(record, "clock_skew"))
             elif event.source not in self._screen.historical_sources:
-                rejected.append(Rejected(i, "too_old"))
-        return rejected
+                rejected.setdefault(record, Rejected(record, "too_old"))
+        return list(rejected.values())
 
 
-def _times(events: Sequence[AnyEvent | None]) -> Ints:
+def _times(events: Sequence[AnyEvent]) -> Ints:
     try:
-        return np.array([0 if e is None else e.ts for e in events], dtype=np.int64)
+        return np.array([e.ts for e in events], dtype=np.int64)
     except TypeError:
-        times = [0 if e is None else timestamp_ms(e.ts) for e in events]
-        return np.array(times, dtype=np.int64)
+        return np.array([timestamp_ms(e.ts) for e in events], dtype=np.int64)
 
 
 def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> list[ContentKey]:
@@ -288,12 +300,19 @@ def _lives(chunks: Sequence[Chunk]) -> list[int] | None:
 
 
 def _id_hashes(
-    events: Sequence[AnyEvent], records: Sequence[Record], lives: Sequence[int] | None
+    events: Sequence[AnyEvent],
+    records: Sequence[Record],
+    at: NDArray[np.intp],
+    lives: Sequence[int] | None,
 ) -> Hashes:
     ids = [
         f"{r.topic}:{r.partition}:{r.offset}" if e.event_id is None else e.event_id
         for e, r in zip(events, records, strict=True)
     ]
+    for i in np.flatnonzero(at[1:] == at[:-1]).tolist():
+        # Further events of one record are others, though their origin is the same.
+        if events[i + 1].event_id is None:
+            ids[i + 1] = f"{ids[i]}+"
     if lives is not None:
         # An origin names an event only within one life of its topic.
         ids = [

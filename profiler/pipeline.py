@@ -195,7 +195,7 @@ def _new_events(
     unused = ~is_gone & (prepared.type_code >= len(BEHAVIOUR_TYPES))
     left = np.flatnonzero(~is_gone & ~unused)
     outcomes["erased"] = int(is_gone.sum())
-    outcomes["accepted_unused"] = int(unused.sum())
+    outcomes["accepted_unused"] = int(unused.sum()) + prepared.n_unused
 
     row = prepared.row[left]
     fenced = stored.fences.fenced(row, prepared.partition[left], prepared.offset[left])

@@ -7,9 +7,11 @@ in `profiler.reference`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from profiler.events import AnyEvent, Consent, Erase, Identify, decode_batch, timestamp_ms
+from profiler.decoding import Decoder
+from profiler.events import AnyEvent, Consent, Erase, Identify, timestamp_ms
+from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply
 
 
@@ -23,14 +25,18 @@ class Reference:
     clock_skew_max_ms, event_age_max_ms, historical_sources
         How far an event's time may be after and before its record's; the latter not for sources of
         historical data.
+    decoder
+        Knows the formats of records; that of the workers.
 
     Attributes
     ----------
     people
         By profile id.
     outcomes
-        How many records were ``applied``, ``duplicate``, ``accepted_unused``, ``erase``,
-        ``erased``, or rejected, by reason.
+        How many events were ``applied``, ``duplicate``, ``accepted_unused``, ``erase``,
+        ``erased``; a record without an event counts as one, and so does a rejected one, by reason.
+    n_records
+        How many records there were.
     """
 
     def __init__(
@@ -40,13 +46,16 @@ class Reference:
         clock_skew_max_ms: int,
         event_age_max_ms: int,
         historical_sources: frozenset[str] = frozenset(),
+        decoder: Decoder | None = None,
     ) -> None:
         self.people: dict[str, ReferencePerson] = {}
         self.outcomes: Counter[str] = Counter()
+        self.n_records = 0
         self._pid = pid
         self._clock_skew_max_ms = clock_skew_max_ms
         self._event_age_max_ms = event_age_max_ms
         self._historical_sources = historical_sources
+        self._decoder = decoder or Decoder()
 
     def feed(
         self,
@@ -55,23 +64,43 @@ class Reference:
         partition: int,
         offset: int,
         timestamp: int | None = None,
-    ) -> str:
-        """Apply one record, and return its outcome.
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> list[str]:
+        """Apply one record, and return the outcomes of its events.
 
         Parameters
         ----------
         timestamp
             The record's, ms; None, 0 or less where it has none, as in a file: nothing is screened.
+
+        Returns
+        -------
+        list of str
+            One for each event in turn; only one if the record has none or is rejected.
         """
-        (event,), rejected = decode_batch([value])
-        if event is None:
-            outcome = rejected[0].reason
-        else:
-            outcome = self._screened(event, timestamp)
-            if not outcome:
-                outcome = self._apply(event, topic, partition, offset)
-        self.outcomes[outcome] += 1
-        return outcome
+        record = RawRecord(topic, partition, offset, timestamp, None, value, headers)
+        outcomes = self._outcomes(record)
+        self.n_records += 1
+        self.outcomes.update(outcomes)
+        return outcomes
+
+    def _outcomes(self, record: RawRecord) -> list[str]:
+        events, _, rejected, _ = self._decoder.decode([record])
+        if rejected:
+            return [rejected[0].reason]
+        if not events:
+            return ["accepted_unused"]
+        # One event that is refused takes its record along.
+        if refused := [r for event in events if (r := self._screened(event, record.timestamp))]:
+            return refused[:1]
+        outcomes = []
+        event_id = ""
+        for event in events:
+            # An event without an id is named after its origin, a further one after that before it.
+            origin = f"{event_id}+" if event_id else _origin(record)
+            event_id = event.event_id or origin
+            outcomes.append(self._apply(event, (record.topic, record.partition), origin))
+        return outcomes
 
     def _screened(self, event: AnyEvent, timestamp: int | None) -> str:
         if timestamp is None or timestamp <= 0 or isinstance(event, Erase):
@@ -82,15 +111,15 @@ class Reference:
         historical = event.source in self._historical_sources
         return "too_old" if ts < timestamp - self._event_age_max_ms and not historical else ""
 
-    def _apply(self, event: AnyEvent, topic: str, partition: int, offset: int) -> str:
+    def _apply(self, event: AnyEvent, partition: tuple[str, int], origin: str) -> str:
         if isinstance(event, Identify | Consent):
             return "accepted_unused"
         pid = self._pid(*_subject(event))
         person = self.people.get(pid)
         if person is None:
             person = self.people[pid] = ReferencePerson()
-            person.partition = (topic, partition)
-        elif person.partition != (topic, partition):
+            person.partition = partition
+        elif person.partition != partition:
             person.ordered = False
         if isinstance(event, Erase):
             self.people[pid] = erased = ReferencePerson()
@@ -98,8 +127,11 @@ class Reference:
             return "erase"
         if person.erased:
             return "erased"
-        applied = apply(person, event, f"{topic}:{partition}:{offset}")
-        return "applied" if applied else "duplicate"
+        return "applied" if apply(person, event, origin) else "duplicate"
+
+
+def _origin(record: RawRecord) -> str:
+    return f"{record.topic}:{record.partition}:{record.offset}"
 
 
 def _subject(event: AnyEvent) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
 from streams.broker import security_of
 from streams.deadletter import KafkaDeadLetters
+from streams.formats import decoder_of
 from streams.forwards import KafkaForwards
 from streams.homes import Topics
 from streams.metrics import Metrics
@@ -72,6 +73,7 @@ def assemble(settings: Settings) -> Assembly:
             Pseudonymiser(settings.pseudonym_key.reveal().encode()),
             screen(settings),
             homes=settings.partitions,
+            decoder=decoder_of(settings),
         ),
         bank=ModelBank(DEFAULT_SPEC, waiting_max=settings.arena_rows),
         store=store,

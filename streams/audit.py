@@ -30,6 +30,7 @@ from profiler.spec import DEFAULT_SPEC
 from profiler.staleness import stale
 from profiler.state import Layout, decode_states, unknown_specs
 from streams.eventlog import Ends, ends_of, records_until, wait_until_consumed
+from streams.formats import decoder_of
 from streams.settings import Settings
 from streams.store import Store
 
@@ -56,7 +57,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
         Profiles with events from several partitions: their sequential columns were only held
         against bounds.
     records, outcomes
-        Records of the log, and what became of them by the reference.
+        Records of the log, and what became of their events by the reference.
     lost, duplicated
         By the ledger, if there is one: acknowledged but not counted, and counted too often.
     differences
@@ -118,6 +119,7 @@ async def audit(
         clock_skew_max_ms=settings.clock_skew_max_s * 1000,
         event_age_max_ms=settings.event_age_max_s * 1000,
         historical_sources=frozenset(settings.historical_sources),
+        decoder=decoder_of(settings),
     )
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
@@ -130,7 +132,7 @@ async def audit(
         raise UsageError(f"topic {settings.topic('events')} grew during the audit: stop producers")
     return AuditReport(
         **msgspec.structs.asdict(auditor.comparison()),
-        records=reference.outcomes.total(),
+        records=reference.n_records,
         outcomes=dict(reference.outcomes.most_common()),
         lost=check.lost if check else None,
         duplicated=check.duplicated if check else None,
@@ -201,7 +203,7 @@ def _feed(
         return None
     ends = ends_of(settings)
     for r in records_until(settings, ends):
-        reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp)
+        reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
     return ends
 
 

@@ -61,6 +61,8 @@ def read_lines(path: Path, form: Form) -> Iterator[bytes]:
                     f"{path} is a zip file or a spreadsheet: unpack or export it first"
                 )
             else:
+                if start.startswith(_BYTE_ORDER_MARK):
+                    file.read(len(_BYTE_ORDER_MARK))
                 yield from iter(partial(file.readline, LINE_BYTES_MAX), b"")
     except OSError as fault:  # BadGzipFile too
         raise UsageError(f"{path}: {fault.strerror or fault}") from fault
@@ -129,6 +131,7 @@ def _json_lines(batch: Any, is_first: bool) -> Iterator[bytes]:
         yield msgspec.json.encode(present) + b"\n"
 
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
 _ZIP: Final = b"PK\x03\x04"

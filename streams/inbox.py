@@ -106,5 +106,5 @@ def _weight(delivery: Delivery) -> int:
     """As many as its records, or as its KiB if they are more."""
     records = delivery.records
     n_bytes = sum([len(r.value or b"") + len(r.key or b"") for r in records])
-    n_bytes += sum([len(value) for r in records if r.headers for _, value in r.headers])
+    n_bytes += sum([len(value or b"") for r in records if r.headers for _, value in r.headers])
     return max(len(records), n_bytes // KIB)

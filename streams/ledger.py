@@ -8,15 +8,17 @@ producer and stays on its side.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import xxhash
 
-from profiler.events import BEHAVIOUR_TYPES, TYPE_CODES, AnyEvent, Erase, decode_batch, timestamp_ms
+from profiler.decoding import Decoder
+from profiler.events import BEHAVIOUR_TYPES, TYPE_CODES, AnyEvent, Erase, timestamp_ms
 from profiler.privacy.pseudonym import subject_of
+from profiler.records import RawRecord
 from streams.settings import Settings
 
 FOLD_RECORDS: Final = 8_192
@@ -35,6 +37,9 @@ def passes_screen(settings: Settings) -> Callable[[AnyEvent, int], bool]:
     historical = frozenset(settings.historical_sources)
 
     def passes(event: AnyEvent, record_ms: int) -> bool:
+        # As there, whoever asks to be forgotten is heard, whatever their clock says.
+        if isinstance(event, Erase):
+            return True
         ts_ms = timestamp_ms(event.ts)
         is_too_old = ts_ms < record_ms - age_max_ms and event.source not in historical
         return ts_ms <= record_ms + skew_max_ms and not is_too_old
@@ -54,6 +59,8 @@ class Ledger:
     accepts
         Says of a decoded event and its record's timestamp (ms) whether the worker's screen lets it
         through: `passes_screen`. By default every event that decodes counts.
+    decoder
+        Knows the formats of records; that of the workers.
 
     Examples
     --------
@@ -64,27 +71,34 @@ class Ledger:
     {'user:alice': {'click': 1}}
     """
 
-    def __init__(self, accepts: Callable[[AnyEvent, int], bool] | None = None) -> None:
+    def __init__(
+        self,
+        accepts: Callable[[AnyEvent, int], bool] | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
         self._accepts = accepts
-        self._pending: list[tuple[bytes | None, int | None]] = []
+        self._decoder = decoder or Decoder()
+        self._pending: list[RawRecord] = []
         self._seen: set[int] = set()
         self._doubted: dict[int, tuple[str, str]] = {}
         self._n_doubted = 0
         self._counts: dict[str, Counter[str]] = {}
         self._erased: set[str] = set()
 
-    def add(self, value: bytes | None, record_ms: int) -> None:
-        """Enter one acknowledged record and its timestamp."""
-        self._pending.append((value, record_ms))
+    def add(
+        self, value: bytes | None, record_ms: int, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Enter one acknowledged record, its timestamp and headers."""
+        self._pending.append(RawRecord("", 0, 0, record_ms, None, value, headers))
         if len(self._pending) >= FOLD_RECORDS:
             self._fold()
 
-    def doubt(self, value: bytes | None) -> None:
+    def doubt(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Enter one record of which nobody knows whether the broker has it.
 
         Its event may be counted or not. A doubtful `erase` is taken for none.
         """
-        self._pending.append((value, None))
+        self._pending.append(RawRecord("", 0, 0, None, None, value, headers))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Events by subject (``kind:id``) and type, in order of the subjects' first events."""
@@ -114,13 +128,17 @@ class Ledger:
 
     def _fold(self) -> None:
         pending, self._pending = self._pending, []
-        events, _ = decode_batch([value for value, _ in pending])
-        for event, (_, record_ms) in zip(events, pending, strict=True):
-            if event is None:
-                continue
-            is_known = record_ms is not None
-            if record_ms is None or self._accepts is None or self._accepts(event, record_ms):
-                self._enter(event, is_known)
+        events, at, _, _ = self._decoder.decode(pending)
+        times = [pending[i].timestamp for i in at.tolist()]
+        refused = {
+            i
+            for event, i, ms in zip(events, at.tolist(), times, strict=True)
+            if ms is not None and self._accepts is not None and not self._accepts(event, ms)
+        }
+        for event, i, ms in zip(events, at.tolist(), times, strict=True):
+            # One event that is refused takes its record along.
+            if i not in refused:
+                self._enter(event, is_known=ms is not None)
 
     def _enter(self, event: AnyEvent, is_known: bool) -> None:
         subject = ":".join(subject_of(event))

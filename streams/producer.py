@@ -45,6 +45,10 @@ PATIENCE_S: Final = 5.0
 """How much longer than the delivery timeout we wait for kafka-python to report it."""
 
 
+Headers = Sequence[tuple[str, bytes]]
+"""Headers of a record."""
+
+
 class ProducerOptions(Struct, frozen=True, kw_only=True):
     """How records are gathered and how long to wait.
 
@@ -120,7 +124,7 @@ class EventProducer:
         self._topic = topic
         self._options = options
         self._ledger = ledger
-        self._in_flight: deque[tuple[Any, bytes | None, int]] = deque()
+        self._in_flight: deque[tuple[Any, bytes | None, Headers, int]] = deque()
         self._in_flight_bytes = 0
         self._first_fault: KafkaError | None = None
         # kafka-python itself gives a record up at its delivery timeout; that must come first.
@@ -160,7 +164,7 @@ class EventProducer:
         key: bytes | None,
         value: bytes | None,
         timestamp_ms: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Headers = (),
         partition: int | None = None,
     ) -> None:
         """Send bytes as they are, whatever they hold.
@@ -200,7 +204,7 @@ class EventProducer:
                 "`profiler topics create` makes it"
             ) from fault
         self._in_flight_bytes += size_bytes
-        self._in_flight.append((future, value, size_bytes))
+        self._in_flight.append((future, value, headers, size_bytes))
 
     def flush(self) -> None:
         """Wait until every record sent so far is acknowledged.
@@ -248,18 +252,18 @@ class EventProducer:
             self._settle_oldest()
 
     def _settle_oldest(self) -> None:
-        future, value, size_bytes = self._in_flight.popleft()
+        future, value, headers, size_bytes = self._in_flight.popleft()
         self._in_flight_bytes -= size_bytes
         try:
             metadata = future.get(self._patience_s)
         except KafkaError as fault:
             self._fail(fault)
             if self._ledger is not None:
-                self._ledger.doubt(value)
+                self._ledger.doubt(value, headers)
             return
         self.n_acknowledged += 1
         if self._ledger is not None:
-            self._ledger.add(value, metadata.timestamp)
+            self._ledger.add(value, metadata.timestamp, headers)
 
     def _fail(self, fault: KafkaError) -> None:
         self.n_failed += 1

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from profiler.errors import UsageError
 from profiler.sources import SOURCES, Converted, Source
 from streams.files import read_lines, stem
+from streams.formats import decoder_of
 from streams.ledger import Ledger, passes_screen
 from streams.producer import EventProducer, ProducerOptions
 from streams.settings import Settings
@@ -137,7 +138,11 @@ def replay(
     records = load(paths, source, options)
     if options.ledger is not None:
         _require_writable(options.ledger)
-    ledger = Ledger(passes_screen(settings)) if options.ledger is not None else None
+    ledger = (
+        Ledger(passes_screen(settings), decoder_of(settings))
+        if options.ledger is not None
+        else None
+    )
     n_bytes = 0
     started_s = time.monotonic()
     producer = EventProducer.of(settings, _producer_options(options.speed), ledger)

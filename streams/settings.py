@@ -129,6 +129,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
         Meta(description="sources whose events may be older than that; separated by commas"),
     ] = ("taobao", "online-retail", "retailrocket", "rees46", "otto", "yoochoose", "movielens")
+    format: Annotated[
+        Literal["auto", "native", "cloudevents", "snowplow", "ga4", "segment", "mapping"],
+        Meta(description="what records of events are: one format, or each recognised by itself"),
+    ] = "auto"
+    mapping_file: Annotated[
+        str, Meta(description="TOML file that binds foreign messages to events; see sources.md")
+    ] = ""
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),
@@ -197,11 +204,18 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "batch_events_max",
                 f"must not exceed PROFILER_QUEUE_EVENTS_MAX ({self.queue_events_max})",
             )
+        self._check_format()
         self._check_broker_security()
         # Waits that are no standstill, and would look like one.
         for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):
             if self.stall_timeout_s <= getattr(self, f"{name}_s"):
                 refuse("stall_timeout_s", f"must exceed {variable(f'{name}_s')}")
+
+    def _check_format(self) -> None:
+        if self.format == "mapping" and not self.mapping_file:
+            refuse("format", f"mapping needs {variable('mapping_file')}")
+        if self.mapping_file and self.format not in ("auto", "mapping"):
+            refuse("mapping_file", f"has no effect under {variable('format')}={self.format}")
 
     def _check_broker_security(self) -> None:
         under = f"under {variable('broker_security')}={self.broker_security}"

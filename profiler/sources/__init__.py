@@ -6,18 +6,45 @@ from typing import Final
 
 from profiler.errors import UsageError
 from profiler.sources import (
+    cloudevents,
+    ga4,
     movielens,
     native,
     online_retail,
     otto,
     rees46,
     retailrocket,
+    segment,
+    snowplow,
     taobao,
     yoochoose,
 )
+from profiler.sources.message import Format, Message, Messages
 from profiler.sources.source import Converted, Form, Source
 
-__all__ = ["SOURCES", "SOURCE_NAMES", "Converted", "Form", "Source", "source_named"]
+__all__ = [
+    "FORMATS",
+    "FORMAT_NAMES",
+    "SOURCES",
+    "SOURCE_NAMES",
+    "Converted",
+    "Form",
+    "Format",
+    "Message",
+    "Messages",
+    "Source",
+    "source_named",
+]
+
+FORMATS: Final[tuple[Format, ...]] = (
+    cloudevents.FORMAT,
+    snowplow.FORMAT,
+    ga4.FORMAT,
+    segment.FORMAT,
+)
+"""Foreign messages that are recognised, the first that claims one takes it."""
+
+FORMAT_NAMES: Final[tuple[str, ...]] = tuple(format.name for format in FORMATS)
 
 SOURCES: Final[tuple[Source, ...]] = (
     native.SOURCE,
@@ -28,6 +55,10 @@ SOURCES: Final[tuple[Source, ...]] = (
     otto.SOURCE,
     yoochoose.SOURCE,
     movielens.SOURCE,
+    Messages(cloudevents.FORMAT),
+    Messages(snowplow.FORMAT, "text"),
+    Messages(ga4.FORMAT),
+    Messages(segment.FORMAT),
 )
 
 SOURCE_NAMES: Final[tuple[str, ...]] = tuple(source.name for source in SOURCES)

@@ -14,7 +14,7 @@ import msgspec
 import xxhash
 from msgspec import Struct
 
-Form = Literal["csv", "json"]
+Form = Literal["csv", "json", "text"]
 
 
 class Converted(Struct, frozen=True, gc=False):
@@ -45,7 +45,7 @@ class Source(Protocol):
 
     @property
     def form(self) -> Form:
-        """Text form of a row: a line of separated fields, or a line of JSON."""
+        """Text form of a row: a line of separated fields, of JSON, or of whatever it knows."""
         ...
 
     def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
@@ -74,12 +74,21 @@ class Origin(Struct, frozen=True, gc=False):
             end = self.stem[len(digest) + 1 - STEM_CHARS_MAX :]
             msgspec.structs.force_setattr(self, "stem", f"{digest}-{end}")
 
-    def record(self, event: dict[str, object], row: str) -> Converted:
-        """Make the record of an event that was read from a row. Completes `event` in place."""
-        event["event_id"] = f"{self.source}:{self.stem}:{row}"
-        event["source"] = self.source
-        subject = event.get("user_id") or event.get("anonymous_id")
-        ts = event["ts"]
+    def record(self, event: dict[str, object], row: str, *, keep: bool = False) -> Converted:
+        """Make the record of an event that was read from a row. Completes `event` in place.
+
+        Parameters
+        ----------
+        keep
+            Keep the id and the source that the event has; two rows with the same id are then one
+            event.
+        """
+        if not keep or not event.get("event_id"):
+            event["event_id"] = f"{self.source}:{self.stem}:{row}"
+        if not keep or not event.get("source"):
+            event["source"] = self.source
+        subject = event.get("user_id") or event.get("device_id") or event.get("anonymous_id")
+        ts = event.get("ts")
         return Converted(
             subject.encode() if isinstance(subject, str) else None,
             _ENCODE(event),

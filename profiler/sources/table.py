@@ -23,6 +23,8 @@ from profiler.sources.source import Converted, Form, Origin
 ROW_LINES_MAX: Final = 16
 """A row of more lines is none: somewhere in it is a quote that was never meant to open a field."""
 
+MOMENT_CHARS_MAX: Final = 64
+
 Fields = Sequence[str]
 """Fields of one row in the order of the table's columns; a missing one is empty."""
 
@@ -147,7 +149,6 @@ def seconds(text: str) -> int | str:
     return number * 1000 if isinstance(number, int) and number < _SECONDS_MAX else text
 
 
-@lru_cache(maxsize=65_536)
 def moment(text: str) -> int | str:
     """Milliseconds of an ISO 8601 time, UTC unless it says otherwise, or the field as it stands.
 
@@ -156,6 +157,12 @@ def moment(text: str) -> int | str:
     >>> moment("1970-01-01 00:00:01 UTC"), moment("1970-01-01T00:00:01.5Z"), moment("soon")
     (1000, 1500, 'soon')
     """
+    # What is longer is no time, and must not fill the memory of those that were read before.
+    return _moment(text) if len(text) <= MOMENT_CHARS_MAX else text
+
+
+@lru_cache(maxsize=65_536)
+def _moment(text: str) -> int | str:
     try:
         parsed = dt.datetime.fromisoformat(text.removesuffix(" UTC"))
     except ValueError:

@@ -11,10 +11,11 @@ import click
 import msgspec
 
 from profiler.errors import UsageError
-from profiler.sources import SOURCE_NAMES, Converted, source_named
+from profiler.sources import SOURCE_NAMES, Converted
 from streams.assembly import open_store
 from streams.audit import AuditReport, audit
 from streams.console import json_option, show_json
+from streams.formats import source_of
 from streams.replay import ReplayOptions, load
 from streams.settings import Settings, settings_from_process
 
@@ -46,6 +47,11 @@ by the ledger."""
     show_default=True,
     help="With --file: its format.",
 )
+@click.option(
+    "--mapping",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --file: the mapping file with which it was replayed.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="With --file: its first records only.")
 @click.option("--sort", is_flag=True, help="With --file: in the order of event times.")
 @click.option(
@@ -71,6 +77,7 @@ by the ledger."""
 def command(
     files: tuple[Path, ...],
     source: str,
+    mapping: Path | None,
     limit: int | None,
     sort: bool,
     drop_duplicates: bool,
@@ -82,9 +89,9 @@ def command(
     """Recompute all profiles from the log, one event after another, and compare the store."""
     options = ReplayOptions(limit=limit, sort=sort, drop_duplicates=drop_duplicates)
     if not files:
-        _refuse_options_of_files(source, options)
+        _refuse_options_of_files(source, mapping, options)
     settings = settings_from_process()
-    records = load(files, source_named(source), options) if files else None
+    records = load(files, source_of(source, mapping), options) if files else None
     report = asyncio.run(_audit(settings, records, ledger, wait_s, differences))
     if as_json:
         show_json(msgspec.to_builtins(report))
@@ -114,9 +121,10 @@ def audit_lines(report: AuditReport) -> list[str]:
     return lines
 
 
-def _refuse_options_of_files(source: str, options: ReplayOptions) -> None:
+def _refuse_options_of_files(source: str, mapping: Path | None, options: ReplayOptions) -> None:
     given = {
         "--source": source != "native",
+        "--mapping": mapping is not None,
         "--limit": options.limit is not None,
         "--sort": options.sort,
         "--drop-duplicates": options.drop_duplicates,

@@ -7,8 +7,9 @@ from typing import Final
 
 import click
 
-from profiler.sources import SOURCE_NAMES, source_named
+from profiler.sources import SOURCE_NAMES
 from streams.console import end_on_sigterm, json_option, require_files, show_json
+from streams.formats import source_of
 from streams.replay import ReplayOptions, parse_speed, replay
 from streams.settings import settings_from_process
 
@@ -17,6 +18,7 @@ Examples:
   profiler replay events.jsonl.gz
   profiler replay --source taobao --limit 20000 UserBehavior.csv
   profiler replay --source online-retail --speed 2000 --ledger sent.jsonl online_retail.csv.gz
+  profiler replay --mapping shop.toml orders.jsonl
   profiler replay --speed 10x monday.jsonl tuesday.jsonl"""
 
 
@@ -27,7 +29,12 @@ Examples:
     type=click.Choice(SOURCE_NAMES),
     default="native",
     show_default=True,
-    help="Format of the files: our own events, or a public data set's original files.",
+    help="Format of the files: our own events, another system's, or a public data set's.",
+)
+@click.option(
+    "--mapping",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file that says what the rows are, instead of --source; see docs/sources.md.",
 )
 @click.option(
     "--speed",
@@ -49,6 +56,7 @@ Examples:
 def command(
     files: tuple[Path, ...],
     source: str,
+    mapping: Path | None,
     speed: str,
     limit: int | None,
     sort: bool,
@@ -73,7 +81,7 @@ def command(
         drop_duplicates=drop_duplicates,
         ledger=ledger,
     )
-    report = replay(files, source_named(source), settings_from_process(), options)
+    report = replay(files, source_of(source, mapping), settings_from_process(), options)
     if as_json:
         show_json(report)
     else:

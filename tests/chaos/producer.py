@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import count
@@ -79,17 +79,19 @@ class Books(Ledger):
         if record.fault is not None:
             self._sent[record.value] = broken_record(record.fault, record.key, record.value)
 
-    def add(self, value: bytes | None, record_ms: int) -> None:
+    def add(
+        self, value: bytes | None, record_ms: int, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
         """Enter one acknowledged record."""
         self.n_acknowledged += 1
         if found := self._sent.pop(value or b"", None):
             self._broken.append(found)
-        super().add(value, record_ms)
+        super().add(value, record_ms, headers)
 
-    def doubt(self, value: bytes | None) -> None:
+    def doubt(self, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Enter one record of unknown outcome."""
         self.n_unknown += 1
-        super().doubt(value)
+        super().doubt(value, headers)
 
     def account(self) -> Account:
         """Give the books, once everything sent has been entered."""

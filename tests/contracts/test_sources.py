@@ -11,7 +11,8 @@ from profiler.sources import SOURCE_NAMES, SOURCES, Source, source_named
 
 every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 
-# One well-formed line of each original file; a source without one here fails the suite.
+# One well-formed line of each original file, without an id of its own; a source without one here
+# fails the suite.
 GOOD_LINES = {
     "native": b'{"type":"click","ts":1511658000000,"user_id":"1","event_id":"e1"}',
     "taobao": b"1,2268318,2520377,pv,1511544070",
@@ -20,6 +21,14 @@ GOOD_LINES = {
     "rees46": b"2019-11-01 00:00:00 UTC,view,1003461,2053,electronics,xiaomi,489.07,520088904,4d3b",
     "otto": b'{"session":0,"events":[{"aid":1,"ts":1659304800025,"type":"clicks"}]}',
     "yoochoose": b"1,2014-04-07T10:51:09.277Z,214536502,0",
+    "cloudevents": b'{"specversion":"1.0","type":"click","source":"cloudevents","subject":"7",'
+    b'"time":"2020-01-01T00:00:00Z"}',
+    "snowplow": b"\t".join(
+        {3: b"2020-01-01 00:00:00.000", 5: b"page_view", 12: b"7"}.get(k, b"") for k in range(131)
+    ),
+    "ga4": b'{"event_name":"page_view","event_timestamp":"1577836800000000","user_id":"7",'
+    b'"event_params":[]}',
+    "segment": b'{"type":"page","userId":"7","timestamp":"2020-01-01T00:00:00Z"}',
     "movielens": b"1,296,5.0,1147880044",
 }
 

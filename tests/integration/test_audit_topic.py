@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from streams.audit import audit
 from streams.cli import main
 from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.eventlog import ends_of
-from streams.producer import EventProducer
+from streams.producer import EventProducer, Headers
 from streams.settings import Secret, Settings
 from streams.store import MemoryStore, ProfileWrite
 from streams.topics import create_topics
@@ -43,6 +44,21 @@ EVENTS = [
     for k in range(50)
     for subject in ("alice", "bob", "carol")
 ] + [Converted(b"alice", b"{broken")]
+
+CLOUD = [("ce_specversion", b"1.0"), ("ce_type", b"com.shop.click"), ("ce_source", b"/shop")]
+CALL = {"userId": "bob", "timestamp": NOW, "messageId": "m"}
+PRODUCTS = [{"product_id": "cup", "price": 2.5, "quantity": 2}, {"product_id": "hat", "price": 9}]
+FOREIGN: list[tuple[bytes, Any, Headers]] = [
+    (b"alice", {"user_id": "alice", "ts": NOW, "item_id": "i"}, [*CLOUD, ("ce_id", b"1")]),
+    (b"alice", {"user_id": "alice", "ts": NOW, "item_id": "i"}, [*CLOUD, ("ce_id", b"1")]),
+    (
+        b"bob",
+        CALL | {"type": "track", "event": "Order Completed", "properties": {"products": PRODUCTS}},
+        [],
+    ),
+    (b"bob", CALL | {"type": "track", "event": "Nothing that we know"}, []),
+    (b"carol", {"batch": [{"type": "page", "userId": "carol", "timestamp": NOW}] * 3}, []),
+]
 
 
 @pytest.fixture
@@ -61,13 +77,15 @@ def settings(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Settings
     return made
 
 
-def store_of(settings: Settings) -> MemoryStore:
+def store_of(settings: Settings, foreign: Sequence[tuple[bytes, Any, Headers]] = ()) -> MemoryStore:
     """The store as a worker would leave it."""
     offsets, records = [0, 0], []
-    for event in EVENTS:
-        partition = partition_of(event.key or b"", 2)
+    sent: list[tuple[bytes | None, bytes, Headers]] = [(e.key, e.value, ()) for e in EVENTS]
+    sent += [(key, msgspec.json.encode(value), headers) for key, value, headers in foreign]
+    for key, value, headers in sent:
+        partition = partition_of(key or b"", 2)
         origin = settings.topic("events"), partition, offsets[partition]
-        records.append(RawRecord(*origin, NOW, event.key, event.value))
+        records.append(RawRecord(*origin, NOW, key, value, headers))
         offsets[partition] += 1
     chunks = [Chunk(0, p, [r for r in records if r.partition == p]) for p in (0, 1)]
     prepared = Preparer(Pseudonymiser(KEY.encode()), Screen()).prepare(chunks)
@@ -107,6 +125,22 @@ def test_a_store_that_agrees_with_the_topic_passes(settings: Settings) -> None:
     assert report.stale == 0
     assert report.outcomes == {"applied": 150, "malformed": 1}
     assert report.passed
+
+
+def test_records_of_other_systems_are_audited_as_the_worker_reads_them(settings: Settings) -> None:
+    with EventProducer(settings.brokers, settings.topic("events")) as producer:
+        for key, value, headers in FOREIGN:
+            producer.send_raw(key, msgspec.json.encode(value), NOW, headers)
+
+    report = asyncio.run(audit(settings, store_of(settings, FOREIGN)))
+
+    assert (report.profiles, report.mismatched, report.records) == (3, 0, 156)
+    assert report.outcomes == {
+        "applied": 150 + 1 + 2 + 3,
+        "duplicate": 1,
+        "accepted_unused": 1,
+        "malformed": 1,
+    }
 
 
 def test_a_profile_that_lost_an_event_is_reported_with_its_columns(settings: Settings) -> None:

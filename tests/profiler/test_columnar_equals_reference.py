@@ -125,7 +125,7 @@ def recompute(records: Sequence[RawRecord]) -> Reference:
         historical_sources=frozenset({"taobao"}),
     )
     for r in records:
-        reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp)
+        reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
     return reference
 
 

@@ -61,13 +61,14 @@ def reference() -> Reference:
 
 
 def feed(people: Reference, e: AnyEvent, offset: int, **where: Any) -> str:
-    return people.feed(
+    (outcome,) = people.feed(
         msgspec.json.encode(e),
         "t",
         where.get("partition", 0),
         offset,
         where.get("timestamp"),
     )
+    return outcome
 
 
 @pytest.mark.parametrize(

@@ -154,3 +154,16 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     assert not shown.out
     assert shown.err.count("\n") == 1
     return shown.err
+
+
+def test_a_mapping_that_makes_no_sense_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, mapping = tmp_path / "rows.jsonl", tmp_path / "shop.toml"
+    rows.write_text("{}\n")
+    mapping.write_text('[view]\ntype = "vew"\n')
+
+    code = main(["replay", "--mapping", str(mapping), str(rows)])
+
+    assert code == 2
+    assert f"{mapping} [view] type: unknown type 'vew'" in capsys.readouterr().err

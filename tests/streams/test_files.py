@@ -142,3 +142,14 @@ def test_without_pyarrow_the_extra_is_named(
 
     with pytest.raises(UsageError, match=r"pip install 'streaming-user-profiles\[parquet\]'"):
         list(read_lines(path, "json"))
+
+
+@pytest.mark.parametrize("is_zipped", [False, True])
+def test_a_byte_order_mark_at_the_beginning_is_dropped(tmp_path: Path, is_zipped: bool) -> None:
+    path = tmp_path / "events.jsonl"
+    text = b'\xef\xbb\xbf{"a":1}\n\xef\xbb\xbf{"a":2}\n'
+    path.write_bytes(gzip.compress(text) if is_zipped else text)
+
+    lines = list(read_lines(path, "json"))
+
+    assert lines == [b'{"a":1}\n', b'\xef\xbb\xbf{"a":2}\n']

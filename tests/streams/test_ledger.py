@@ -108,3 +108,25 @@ def test_many_records_are_folded_without_loss(tmp_path: Path) -> None:
 
     written = (tmp_path / "ledger.jsonl").read_text()
     assert written == f'{{"subject":"user:alice","counts":{{"click":{FOLD_RECORDS + 5}}}}}\n'
+
+
+def test_foreign_records_count_as_their_events() -> None:
+    ledger = Ledger()
+    products = '{"products":[{"id":"a"},{"id":"b"}]}'
+    order = f'{{"type":"track","event":"Order Completed","userId":"a","properties":{products}}}'
+    headers = [("ce_specversion", b"1.0"), ("ce_type", b"shop.click"), ("ce_subject", b"b")]
+
+    ledger.add(order.encode(), NOW_MS)
+    ledger.add(f'{{"ts":{NOW_MS}}}'.encode(), NOW_MS, headers)
+
+    assert ledger.counts() == {"user:a": {"purchase": 2}, "user:b": {"click": 1}}
+
+
+def test_of_a_record_with_one_refused_event_none_counts() -> None:
+    settings = Settings(pseudonym_key=Secret("k" * 32), event_age_max_s=60)
+    ledger = Ledger(passes_screen(settings))
+    call = '{"type":"page","userId":"u","timestamp":'
+
+    ledger.add(f'{{"batch":[{call}{NOW_MS}}},{call}5}}]}}'.encode(), NOW_MS)
+
+    assert ledger.counts() == {}

@@ -170,3 +170,13 @@ def test_a_ledger_that_cannot_be_written_is_told_before_anything_is_sent(path: P
 def test_missing_files_are_named_before_anything_is_read(path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file: .*absent\.csv"):
         load([path, path.with_name("absent.csv")], TAOBAO)
+
+
+def test_a_format_of_text_is_read_whatever_the_file_is_called(tmp_path: Path) -> None:
+    row = {3: "2026-03-01 09:00:00.000", 5: "page_view", 6: "e1", 12: "u"}
+    path = tmp_path / "enriched.tsv"
+    path.write_text("\t".join(row.get(k, "") for k in range(131)) + "\n")
+
+    (record,) = load([path], source_named("snowplow"))
+
+    assert (record.key, record.ts_ms) == (b"u", 1_772_355_600_000)
