@@ -78,6 +78,12 @@ class Chunk(Struct, frozen=True):
         """Codes of the partitions where the records first arrived."""
         return [self.code] * len(self.records) if self.origins is None else self.origins
 
+    def end(self) -> int:
+        """Offset after the last record, as the fence has it; 0 where there is none."""
+        if not self.records:
+            return 0
+        return 1 + (self.records[-1].offset if self.offsets is None else self.offsets[-1])
+
     def fence_offsets(self) -> Sequence[int]:
         """Offsets at which the fence has the records."""
         return [r.offset for r in self.records] if self.offsets is None else self.offsets

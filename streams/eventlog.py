@@ -16,6 +16,7 @@ from kafka.errors import KafkaError
 from profiler.errors import BrokerUnavailable, UsageError
 from profiler.records import Record
 from streams.broker import client_options
+from streams.identity import Place
 from streams.settings import Settings
 
 FETCH_MAX_WAIT_MS: Final = 20
@@ -30,8 +31,6 @@ GLANCE_BYTES: Final = 1_024
 
 Ends = Mapping[int, int]
 """Offset after the last record, by partition."""
-Place = tuple[str, int]
-"""A partition of any topic."""
 
 
 def ends_of(settings: Settings, name: str = "events") -> Ends:

@@ -57,8 +57,8 @@ class Work:
         """Offset after the last record, by code of the partition."""
         ends: dict[int, int] = {}
         for chunk in self.chunks:
-            if chunk.records:
-                ends[chunk.code] = max(ends.get(chunk.code, 0), chunk.fence_offsets()[-1] + 1)
+            if end := chunk.end():
+                ends[chunk.code] = max(ends.get(chunk.code, 0), end)
         return ends
 
     def retract(self, pids: Collection[str]) -> None:

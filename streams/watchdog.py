@@ -27,8 +27,9 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from profiler.errors import BrokerUnavailable
-from streams.eventlog import Place, held_up, places_of
+from streams.eventlog import held_up, places_of
 from streams.health import Health
+from streams.identity import Place
 from streams.log import get_logger
 from streams.metrics import Metrics
 from streams.settings import Settings

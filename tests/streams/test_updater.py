@@ -1,0 +1,54 @@
+"""Batches that are computed and not written yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from profiler.batch import Preparer, Screen
+from profiler.dedupe import EVENTS, topic_code
+from profiler.events import Rejected
+from profiler.models.bank import ModelBank
+from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.records import Chunk
+from profiler.spec import DEFAULT_SPEC
+from streams.arena import Arena
+from streams.store import MemoryStore
+from streams.updater import Updater, Work
+from tests.folding import KEY
+from tests.strategies import START_MS, record
+
+
+def computed(users: Sequence[str]) -> Work:
+    """One click of each."""
+    pseudonymiser = Pseudonymiser(KEY)
+    updater = Updater(
+        DEFAULT_SPEC,
+        Preparer(pseudonymiser, Screen()),
+        ModelBank(DEFAULT_SPEC),
+        Arena(DEFAULT_SPEC, 100),
+        store := MemoryStore(spec_hash=DEFAULT_SPEC.hash),
+    )
+    records = [
+        record({"type": "click", "ts": START_MS, "user_id": user}, 7 + k)
+        for k, user in enumerate(users)
+    ]
+    return asyncio.run(updater.compute([Chunk(topic_code(EVENTS), 0, records)], store.load))
+
+
+def test_what_was_computed_on_refused_rows_is_taken_back_with_its_letters() -> None:
+    work = computed(["ann", "bob"])
+    ann, bob = work.prepared.pids
+    # As if both events had failed on rows that another worker has written meanwhile.
+    failed = [Rejected(0, "update_failed"), Rejected(1, "update_failed"), Rejected(0, "malformed")]
+    work.processed.rejected = list(failed)
+
+    work.retract({ann})
+
+    assert work.writes.keys() == {bob}
+    assert work.processed.rejected == failed[1:]
+
+
+def test_a_batch_tells_how_far_it_goes() -> None:
+    assert computed(["ann", "bob", "ann"]).reached() == {0: 10}
+    assert computed([]).reached() == {}
