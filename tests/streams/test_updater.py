@@ -13,7 +13,7 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk
 from profiler.spec import DEFAULT_SPEC
 from streams.arena import Arena
-from streams.store import MemoryStore
+from streams.memory_store import MemoryStore
 from streams.updater import Updater, Work
 from tests.folding import KEY
 from tests.strategies import START_MS, record
