@@ -33,10 +33,10 @@ from profiler.state import Stored
 ERASE: Final = TYPE_NAMES.index("erase")
 OUTCOMES: Final = (
     *("applied", "duplicate", "fenced", "accepted_unused", "erased", "rejected"),
-    *("forwarded", "repeated"),
+    *("forwarded", "repeated", "outside"),
 )
 """What became of a record. Forwarded: sent to its home; repeated: a forward that had come before,
-which the reader of the home drops."""
+which the reader of the home drops; outside: of a time that is loaded from elsewhere."""
 
 Lap = Callable[[str], None]
 """Called at the end of each step with its name: the caller owns the clock."""
@@ -89,7 +89,7 @@ def process(
     spec: Spec,
     prepared: Prepared,
     stored: Stored,
-    bank: ModelBank,
+    bank: ModelBank | None,
     lap: Lap = lambda step: None,
     peers: Peers | None = None,
 ) -> Processed:
@@ -100,12 +100,15 @@ def process(
     stored
         States of `prepared.pids`; changed in place.
     bank
-        Scores the events. Learning is left to the caller, once the batch is accepted.
+        Scores the events. Learning is left to the caller, once the batch is accepted. None: history
+        is loaded, and nothing is predicted of it.
     peers
         States of all who are linked with the people, or changed; none where there are none.
     """
     outcomes: Counter[str] = Counter(
-        rejected=len(prepared.rejected), forwarded=len(prepared.forwards)
+        rejected=len(prepared.rejected),
+        forwarded=len(prepared.forwards),
+        outside=prepared.n_outside,
     )
     linker = Linker(prepared.pids, prepared.home, stored, peers or Peers.of({}, spec, {}))
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
@@ -161,7 +164,7 @@ class _Run:
     spec: Spec
     prepared: Prepared
     stored: Stored
-    bank: ModelBank
+    bank: ModelBank | None
     labels: list[Labels] = field(default_factory=list)
 
     def apply(self, index: NDArray[np.intp]) -> list[int]:
@@ -174,9 +177,11 @@ class _Run:
         place, row = of_event[is_first], np.cumsum(is_first) - 1
         rows = self.stored.rows[place]
         events = _event_columns(self.prepared, order, row, rows["core.as_of"])
+        labels: list[Labels] = []
         try:
-            known = self.spec.features(rows, events)
-            labels = self.bank.predict(known, rows, events)
+            if self.bank is not None:
+                known = self.spec.features(rows, events)
+                labels = [self.bank.predict(known, rows, events)]
             self.spec.update(rows, events)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
@@ -186,7 +191,7 @@ class _Run:
             self.stored.rows[place] = rows
         # A poisoned event's fence moves too: it is a dead letter, and must not come again.
         self.raise_fences(order)
-        self.labels.append(labels)
+        self.labels += labels
         return []
 
     def _halve(self, index: NDArray[np.intp]) -> list[int]:
