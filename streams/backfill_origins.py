@@ -10,6 +10,8 @@ import msgspec
 import xxhash
 
 from profiler.errors import UsageError
+from profiler.events import TS_MAX_MS
+from profiler.sources.table import moment
 from streams.backfill_process import FileOrigin, Origin, TopicOrigin
 from streams.eventlog import ends_of
 from streams.formats import source_of
@@ -21,13 +23,25 @@ PACKED_ROW_BYTES: Final = 12
 """Of a row of a data file, plain and packed, at least: guesses for the number of parts only."""
 
 PACKED: Final = (".gz", ".parquet", ".zst")
+SLICES_MAX: Final = 4
+"""Reading is a third of the work: more would mostly read."""
+
 GLANCE_BYTES: Final = 1 << 20
 
 
 def file_origins(
-    paths: Sequence[Path], source: str, mapping: Path | None, options: ReplayOptions
+    paths: Sequence[Path],
+    source: str,
+    mapping: Path | None,
+    options: ReplayOptions,
+    processes: int,
 ) -> tuple[list[Origin], int]:
     """Origins of data files, and about how many records they have.
+
+    Parameters
+    ----------
+    processes
+        That share the work: where there are fewer files, several take turns at the same one.
 
     Raises
     ------
@@ -39,14 +53,19 @@ def file_origins(
     # What is counted or compared over all files is read by one process.
     is_one = options.limit is not None or options.drop_duplicates
     several = [names] if is_one else [[name] for name in names]
+    # Each of them reads all lines, and the duplicates' digests would be in memory as often.
+    slices = 1 if options.drop_duplicates else min(SLICES_MAX, max(1, processes // len(several)))
     origins: list[Origin] = [
         FileOrigin(
             paths=tuple(some),
             source=source,
             mapping=None if mapping is None else str(mapping),
             options=options,
+            slice=one,
+            slices=slices,
         )
         for some in several
+        for one in range(slices)
     ]
     records = sum(
         path.stat().st_size // (PACKED_ROW_BYTES if path.suffix in PACKED else ROW_BYTES)
@@ -72,6 +91,22 @@ def topic_origins(settings: Settings, topic: str) -> tuple[list[Origin], int]:
     )
 
 
+def until_ms_of(settings: Settings, before: str | None) -> int:
+    """Tell where a load ends and the live stream goes on: as given, or as the settings say.
+
+    Raises
+    ------
+    UsageError
+        If it is no time.
+    """
+    if before is None:
+        return settings.live_from_ms or TS_MAX_MS + 1
+    found = moment(before)
+    if isinstance(found, str) or not 1 <= found <= TS_MAX_MS:
+        raise UsageError(f"--before {before!r}: give a time like 2024-06-01T00:00:00Z")
+    return found
+
+
 def load_id_of(origins: Sequence[Origin], until_ms: int) -> str:
     """Name a load by what is read: the same command on the same data is the same load.
 
@@ -82,11 +117,15 @@ def load_id_of(origins: Sequence[Origin], until_ms: int) -> str:
     """
     digest = xxhash.xxh3_64(b"%d" % until_ms)
     for origin in origins:
+        if isinstance(origin, FileOrigin) and origin.slice:
+            continue
         if isinstance(origin, TopicOrigin):
             # Not its end: the topic may have grown since.
             digest.update(f"{origin.topic}:{origin.partition}".encode())
         else:
-            digest.update(msgspec.json.encode(origin))
+            # Nor the slice: another machine may have more processors.
+            whole = msgspec.structs.replace(origin, slice=0, slices=1)
+            digest.update(msgspec.json.encode(whole))
             for path in map(Path, (*origin.paths, *filter(None, [origin.mapping]))):
                 digest.update(_glance(path))
     return digest.hexdigest()

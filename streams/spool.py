@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -132,7 +133,7 @@ def read_index(path: Path) -> Spooled:
 
 
 def read_part(origins: Mapping[Path, Spooled], part: int) -> list[RawRecord]:
-    """Give all records of a part: those of each origin in the order in which they were read."""
+    """Give all records of a part, those of each file or partition in their order."""
     records: list[RawRecord] = []
     for path, index in origins.items():
         if blocks := index.blocks.get(part):
@@ -140,6 +141,7 @@ def read_part(origins: Mapping[Path, Spooled], part: int) -> list[RawRecord]:
                 for place, n_bytes in blocks:
                     file.seek(place)
                     records += _DECODE(file.read(n_bytes))
+    records.sort(key=itemgetter(slice(3)))
     return records
 
 

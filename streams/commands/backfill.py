@@ -12,9 +12,8 @@ import click
 from profiler.errors import UsageError
 from profiler.events import TS_MAX_MS
 from profiler.sources import SOURCE_NAMES
-from profiler.sources.table import moment
 from streams.backfill import BackfillOptions, BackfillReport, backfill
-from streams.backfill_origins import file_origins, load_id_of, topic_origins
+from streams.backfill_origins import file_origins, load_id_of, topic_origins, until_ms_of
 from streams.console import end_on_sigterm, json_option, require_files, show_json
 from streams.replay import ReplayOptions
 from streams.settings import settings_from_process
@@ -88,9 +87,7 @@ def command(
     if bool(files) == (topic is not None):
         raise UsageError("name files, or a topic by --topic")
     settings = settings_from_process()
-    until_ms = settings.live_from_ms or TS_MAX_MS + 1
-    if before is not None:
-        until_ms = _time_ms(before)
+    until_ms = until_ms_of(settings, before)
     if topic is not None and until_ms > TS_MAX_MS:
         raise UsageError("--topic needs --before: what comes later is for the workers")
     end_on_sigterm()
@@ -99,7 +96,7 @@ def command(
     else:
         require_files(files)
         rows = ReplayOptions(limit=limit, drop_duplicates=drop_duplicates)
-        origins, records = file_origins(files, source, mapping, rows)
+        origins, records = file_origins(files, source, mapping, rows, processes)
     options = BackfillOptions(
         until_ms=until_ms, records=records, processes=processes, folder=folder, rejected=rejected
     )
@@ -108,13 +105,6 @@ def command(
         show_json(report)
     else:
         click.echo("\n".join(_lines(report)))
-
-
-def _time_ms(text: str) -> int:
-    found = moment(text)
-    if isinstance(found, str) or not 1 <= found <= TS_MAX_MS:
-        raise UsageError(f"--before {text!r}: give a time like 2024-06-01T00:00:00Z")
-    return found
 
 
 def _lines(report: BackfillReport) -> list[str]:
