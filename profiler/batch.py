@@ -72,6 +72,8 @@ class Prepared:
         (R0,) home partitions of the people.
     claims, looks
         Links that are to be applied here.
+    left_out
+        Places of people whose events here had been applied before.
     """
 
     records: list[Record]
@@ -96,6 +98,7 @@ class Prepared:
     home: Ints
     claims: list[Claimed]
     looks: list[Looked]
+    left_out: Sequence[int] = ()
 
     def in_order_of_time(self) -> None:
         """Sort the events by their times, as if they had arrived so."""
@@ -103,7 +106,8 @@ class Prepared:
 
     def without(self, pids: Collection[str]) -> int:
         """Leave out the events of these people, and say how many; what links them stays."""
-        theirs = np.array([pid in pids for pid in self.pids], dtype=bool)[self.row]
+        self.left_out = [k for k, pid in enumerate(self.pids) if pid in pids]
+        theirs = np.isin(self.row, self.left_out)
         self._choose(np.flatnonzero(~theirs))
         return int(theirs.sum())
 

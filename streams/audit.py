@@ -121,13 +121,7 @@ async def audit(
         If a state was written under a spec whose layout is not in the store.
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
-    reference = Reference(
-        pid,
-        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
-        event_age_max_ms=settings.event_age_max_s * 1000,
-        historical_sources=frozenset(settings.historical_sources),
-        decoder=decoder_of(settings),
-    )
+    reference = _reference(settings, pid)
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
@@ -229,6 +223,16 @@ def _feed(
     for r in records_until(settings, ends):
         reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
     return ends
+
+
+def _reference(settings: Settings, pid: Callable[[str, str], str]) -> Reference:
+    return Reference(
+        pid,
+        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
+        event_age_max_ms=settings.event_age_max_s * 1000,
+        historical_sources=frozenset(settings.historical_sources),
+        decoder=decoder_of(settings),
+    )
 
 
 def _feed_history(reference: Reference, history: Iterable[Converted], until_ms: int) -> None:

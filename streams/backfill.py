@@ -17,14 +17,11 @@ again.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -34,7 +31,8 @@ from profiler.errors import StoreRestarted, StoreUnavailable, UsageError
 from profiler.spec import DEFAULT_SPEC
 from streams.assembly import open_store
 from streams.backfill_folder import Folder, Manifest, default_folder
-from streams.backfill_process import Applied, Origin, Task, apply, begin, spool
+from streams.backfill_pool import Processes, processes_of
+from streams.backfill_process import Applied, Origin, Task, apply, spool
 from streams.settings import Settings
 from streams.spool import Spooled
 from streams.store import LOAD_TTL_S, Store
@@ -46,8 +44,6 @@ GLANCE_S: Final = 0.5
 PART_RECORDS: Final = 16_384
 """Wanted size of a part: one batch."""
 PARTS_MAX: Final = 4_096
-
-_Result = TypeVar("_Result")
 
 
 class BackfillOptions(Struct, frozen=True, kw_only=True):
@@ -167,7 +163,7 @@ async def backfill(
                 parts=folder.manifest.parts,
                 until_ms=options.until_ms,
             )
-            with _processes(task, options.processes) as processes:
+            with processes_of(task, options.processes) as processes:
                 await _spool(processes, folder, options)
                 spooled = folder.spooled()
                 run = _Run(settings, store, folder, processes, known, spooled)
@@ -181,42 +177,7 @@ async def backfill(
         await store.close()
 
 
-class _Processes:
-    """Processes that work on one load, and how many records they are through."""
-
-    def __init__(self, task: Task, n: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._counter = context.Value("q", 0)
-        self._pool = ProcessPoolExecutor(n, context, begin, (task, self._counter))
-
-    def submit(self, work: Callable[..., _Result], *arguments: Any) -> asyncio.Future[_Result]:
-        """Have a function called by one of them."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    def take_count(self) -> int:
-        """Records since the last call."""
-        with self._counter.get_lock():
-            n: int = self._counter.value
-            self._counter.value = 0
-        return n
-
-    def close(self) -> None:
-        """End them at once: whatever they are at is done again."""
-        for process in multiprocessing.active_children():
-            process.terminate()
-        self._pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _processes(task: Task, n: int) -> Iterator[_Processes]:
-    processes = _Processes(task, n)
-    try:
-        yield processes
-    finally:
-        processes.close()
-
-
-async def _spool(processes: _Processes, folder: Folder, options: BackfillOptions) -> None:
+async def _spool(processes: Processes, folder: Folder, options: BackfillOptions) -> None:
     """Sort what has not been sorted yet."""
     running = {
         processes.submit(spool, origin, path)
@@ -239,7 +200,7 @@ class _Run:
         settings: Settings,
         store: Store,
         folder: Folder,
-        processes: _Processes,
+        processes: Processes,
         known: Progress,
         spooled: Mapping[Path, Spooled],
     ) -> None:

@@ -152,5 +152,4 @@ class Folder:
 
 def default_folder(load_id: str) -> Path:
     """Folder of a load in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "profiler" / "backfill" / load_id
+    return Path.home() / ".cache" / "profiler" / "backfill" / load_id

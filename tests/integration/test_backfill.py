@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -68,7 +69,7 @@ def test_killed_twice_beside_live_events_every_profile_is_right(
         with Live(topics, people):
             for n_done in (0, 4):
                 with Killed(command) as process:
-                    until(lambda n=n_done: parts_done(manifest) >= n)
+                    until(partial(has_done, manifest, n_done))
                     assert process.poll() is None, "it was done before it could be killed"
             assert main([*command, "--json"]) == 0
             again = json.loads(capsys.readouterr().out)
@@ -237,11 +238,8 @@ def customers(path: Path) -> list[str]:
         return sorted({row["CustomerID"].removesuffix(".0") for row in csv.DictReader(file)} - {""})
 
 
-def parts_done(manifest: Path) -> int:
-    try:
-        return len(json.loads(manifest.read_bytes())["done"])
-    except FileNotFoundError:
-        return -1
+def has_done(manifest: Path, n_parts: int) -> bool:
+    return manifest.exists() and len(json.loads(manifest.read_bytes())["done"]) >= n_parts
 
 
 def click(user_id: str, ts: int, event_id: str) -> dict[str, Any]:
