@@ -31,7 +31,7 @@ from tests.integration.rig import until, workers
 pytestmark = pytest.mark.integration
 
 RETAIL = Path(__file__).parents[3] / "shared" / "data" / "online_retail.csv.gz"
-ROWS = 200_000
+ROWS = 100_000
 T_MS = 1_640_995_200_000
 DAY_MS = 86_400_000
 
