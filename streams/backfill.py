@@ -252,7 +252,7 @@ class _Run:
             part = self._running.pop(future)
             try:
                 self._landed[part] = time.monotonic(), future.result()
-            except StoreRestarted:
+            except (StoreRestarted, StoreUnavailable):
                 self._start(part)
 
     async def _secure(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import msgspec
 import pytest
+import redis
 
 from streams.cli import main
 from streams.client import ProfileClient
@@ -26,7 +27,7 @@ from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import environment_of
-from tests.integration.rig import until, workers
+from tests.integration.rig import WAIT_S, until, workers
 
 pytestmark = pytest.mark.integration
 
@@ -85,6 +86,36 @@ def test_killed_twice_beside_live_events_every_profile_is_right(
     assert again["outcomes"].get("repeated", 0) + again["outcomes"]["applied"] > 0
     assert finished["was_finished"]
     assert not manifest.parent.exists()
+
+
+@pytest.mark.skipif(not RETAIL.exists(), reason="needs the shared data")
+def test_what_a_store_lost_is_loaded_again(
+    topics: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = tmp_path / "history.csv"
+    with gzip.open(RETAIL, "rb") as whole:
+        history.write_bytes(b"".join(islice(whole, 1 + ROWS)))
+    manifest = tmp_path / "folder" / "manifest.json"
+    command = ["backfill", "--source", "online-retail", "--folder", str(manifest.parent)]
+
+    with EmbeddedStore(appendonly=True, directory=tmp_path / "store") as store:
+        monkeypatch.setenv("PROFILER_STORE_URL", store.url)
+        # Nothing is done before it is this old.
+        monkeypatch.setenv("PROFILER_DURABLE_AFTER_S", "4")
+        with Killed([*command, str(history)]) as process:
+            with redis.Redis.from_url(store.url) as client:
+                until(lambda: client.dbsize() > 1_500)
+                n_before = client.dbsize()
+            store.kill()
+            assert not json.loads(manifest.read_bytes())["done"], "too late: nothing may be lost"
+            [log] = (tmp_path / "store").glob("appendonlydir/*.incr.aof")
+            os.truncate(log, log.stat().st_size * 2 // 3)
+            store.start()
+            with redis.Redis.from_url(store.url) as client:
+                assert client.dbsize() < n_before
+            assert process.wait(WAIT_S) == 0
+        check = ["audit", "--file", str(history), "--source", "online-retail", "--sort"]
+        assert main(check) == 0
 
 
 def test_each_event_is_taken_by_one_side_only(
