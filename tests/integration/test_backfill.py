@@ -114,7 +114,7 @@ def test_what_a_store_lost_is_loaded_again(
             with redis.Redis.from_url(store.url) as client:
                 assert client.dbsize() < n_before
             assert process.wait(WAIT_S) == 0
-        check = ["audit", "--file", str(history), "--source", "online-retail", "--sort"]
+        check = ["audit", "--history", str(history), "--source", "online-retail"]
         assert main(check) == 0
 
 
