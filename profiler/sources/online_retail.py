@@ -67,4 +67,11 @@ SOURCE: Final = Table(
         "Country",
     ),
     event=_event,
+    people=frozenset({"CustomerID"}),
+    steady=(
+        ("StockCode", "Description"),
+        ("InvoiceNo", "CustomerID"),
+        ("InvoiceNo", "InvoiceDate"),
+        ("CustomerID", "Country"),
+    ),
 )

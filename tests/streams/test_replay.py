@@ -133,7 +133,7 @@ def test_a_limit_cuts_what_would_be_sent(path: Path) -> None:
 
 def test_exact_duplicates_are_different_events_unless_dropped(path: Path) -> None:
     kept = list(load([path, path], TAOBAO))
-    dropped = list(load([path, path], TAOBAO, ReplayOptions(drop_duplicates=True)))
+    dropped = list(load([path, path], TAOBAO, ReplayOptions(distinct=True)))
 
     assert len(kept) == 8
     assert times_of(dropped) == [200_000, 300_000, 100_000]
