@@ -14,7 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
-from profiler.decoding import Decoder
+from profiler.decoding import Decoder, Decodes
 from profiler.dedupe import incarnation_of
 from profiler.events import (
     TYPE_CODES,
@@ -157,7 +157,7 @@ class Preparer:
         pseudonymiser: Pseudonymiser,
         screen: Screen,
         homes: int | None = None,
-        decoder: Decoder | None = None,
+        decoder: Decodes | None = None,
     ) -> None:
         self.contents = Contents()
         self._pid = pseudonymiser.pid

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from profiler.errors import UsageError
 from profiler.sources import SOURCES, Converted, Row, See, Source
+from streams.console import require_files
 from streams.files import read_lines, stem
 from streams.formats import decoder_of
 from streams.ledger import Ledger, passes_screen
@@ -174,10 +175,7 @@ def load(
     UsageError
         If a file is missing, or is a table by its name and the source reads none.
     """
-    if missing := [str(path) for path in paths if not path.is_file()]:
-        raise UsageError(f"no such file: {', '.join(missing)}")
-    for path in paths:
-        _require_form(path, source)
+    require_readable(paths, source)
     see = _first_of_equals() if options.distinct else None
     records: Iterable[Converted] = chain.from_iterable(
         source.convert(read_lines(path, source.form), stem(path), see) for path in paths
@@ -185,6 +183,19 @@ def load(
     if options.sort or options.speed.time_factor is not None:
         records = by_event_time(records)
     return islice(records, options.limit)
+
+
+def require_readable(paths: Sequence[Path], source: Source) -> None:
+    """Refuse files that a source cannot read, before any is opened.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing, or is a table by its name and the source reads none.
+    """
+    require_files(paths)
+    for path in paths:
+        _require_form(path, source)
 
 
 def by_event_time(records: Iterable[Converted]) -> list[Converted]:

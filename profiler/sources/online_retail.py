@@ -69,7 +69,6 @@ SOURCE: Final = Table(
     event=_event,
     people=frozenset({"CustomerID"}),
     steady=(
-        ("StockCode", "Description"),
         ("InvoiceNo", "CustomerID"),
         ("InvoiceNo", "InvoiceDate"),
         ("CustomerID", "Country"),

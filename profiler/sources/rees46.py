@@ -51,5 +51,5 @@ SOURCE: Final = Table(
     ),
     event=_event,
     people=frozenset({"user_id", "user_session"}),
-    steady=(("product_id", "category_id"),),
+    steady=(("user_session", "user_id"),),
 )
