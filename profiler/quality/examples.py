@@ -79,7 +79,7 @@ def shown_row(row: Row) -> dict[str, str]:
     Examples
     --------
     >>> shown_row(Row(1, b'{"type":"search","ts":5,"user_id":"bob","query":"cup"}'))
-    {'type': 'search', 'ts': '5', 'user_id': '***', 'query': '***'}
+    {'type': 'search', 'query': '***', 'ts': '5', 'user_id': '***'}
     """
     if row.fields is not None and row.columns is not None:
         return {
@@ -112,7 +112,10 @@ def shown(value: Any) -> str:
     """
     if isinstance(value, dict | list):
         return f"({value.__class__.__name__})"
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    try:
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    except OverflowError:
+        return "(a number of more than 64 bits)"
     if _E_MAIL.search(text):
         return HIDDEN
     return text if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]}…"

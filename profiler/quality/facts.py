@@ -87,9 +87,13 @@ class Facts:
         """(M,) numbers in a field; NaN where there is none."""
         values = self.column(name)
         try:
-            return np.array(values, dtype=np.float64)
+            numbers = np.array(values, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
-            return np.array([_number(value) for value in values], dtype=np.float64)
+            numbers = None
+        # Where all hold lists of one length NumPy makes a table of them.
+        if numbers is not None and numbers.ndim == 1:
+            return numbers
+        return np.array([_number(value) for value in values], dtype=np.float64)
 
     def times_ms(self) -> Floats:
         """(M,) event times; NaN where there is none that can be read."""

@@ -25,7 +25,7 @@ def hashes_of(values: Iterable[bytes]) -> Hashes:
     Examples
     --------
     >>> a, b, c = hashes_of([b"lamp", b"lamp", b"cup"])
-    >>> a == b, a == c
+    >>> bool(a == b), bool(a == c)
     (True, False)
     """
     return np.fromiter(map(xxhash.xxh3_64_intdigest, values), dtype=np.uint64)

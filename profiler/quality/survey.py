@@ -172,12 +172,12 @@ class Survey:
             events=n["events"],
             refused=n["refused"],
             unused=n["unused"],
-            types=dict(self._types.most_common()),
+            types=dict(sorted(self._types.items(), key=lambda pair: (-pair[1], pair[0]))),
             findings=tuple(findings),
             columns=tuple(c for table in self._tables.values() for c in table.report()),
             fields=tuple(
                 FieldReport(type=kind, field=name, events=found, missing=self._missing[kind, name])
-                for (kind, name), found in self._fields.items()
+                for (kind, name), found in sorted(self._fields.items())
             ),
             times=self._times.report(),
             limits=tuple(self._limits()),
