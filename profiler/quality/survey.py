@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.columns import Ints
-from profiler.decoding import Decoder
+from profiler.decoding import MARK, Decoder
 from profiler.quality.columns import TableSurvey
 from profiler.quality.consistency import Relations, Steady
 from profiler.quality.examples import EXAMPLES_MAX, HIDDEN, Example, Worst, shown, shown_row
@@ -90,7 +90,7 @@ class Survey:
         if rows and rows[0].columns is not None:
             columns = rows[0].columns
             hits += self._tables.setdefault(columns, TableSurvey(columns)).add(rows)
-        repeated = self._rows_seen.add(hashes_of(row.value for row in rows))
+        repeated = self._rows_seen.add(hashes_of(_contents(portion)))
         hits.append(Hit(DUPLICATE, np.flatnonzero(repeated)))
 
         facts = facts_of(portion.records, self._decoder.decode(portion.records))
@@ -251,6 +251,16 @@ class Survey:
         if self._relations.prices.is_full:
             reached.append(f"{says(PRICE_RATIO)}: only the first items were compared")
         return reached
+
+
+def _contents(portion: Portion) -> list[bytes]:
+    """What rows are compared by: their bytes, and those headers of records that say more."""
+    values = [row.value for row in portion.rows]
+    for record, place in zip(portion.records, portion.row_of.tolist(), strict=True):
+        if record.headers:
+            said = [(n, v) for n, v in record.headers if n[: len(MARK)].lower() == MARK]
+            values[place] += repr(said).encode() if said else b""
+    return values
 
 
 def _of_steady(problem: Problem, steady: Steady, people: set[str]) -> Finding:
