@@ -20,6 +20,7 @@ from profiler.errors import UsageError
 from profiler.quality import Portion, Report, Survey
 from profiler.records import RawRecord, Record
 from profiler.sources import FORMAT_NAMES, FORMATS, Converted, Row, Source
+from streams.assembly import screen
 from streams.eventlog import Ends, ends_of_topic, portions_until
 from streams.files import read_lines, stem
 from streams.formats import NATIVE, decoder_of, read_mapping
@@ -121,7 +122,7 @@ def survey_topic(
     BrokerUnavailable
         If no broker answers.
     """
-    survey = Survey(_now_ms(), _decoder(settings, source, mapping))
+    survey = Survey(_now_ms(), _decoder(settings, source, mapping), screen(settings))
     try:
         ends = ends_of_topic(settings, topic)
     except UsageError as fault:

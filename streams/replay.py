@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from profiler.errors import UsageError
 from profiler.sources import SOURCES, Converted, Row, See, Source
-from streams.console import require_files
+from streams.console import require_files, require_writable
 from streams.files import read_lines, stem
 from streams.formats import decoder_of
 from streams.ledger import Ledger, passes_screen
@@ -138,7 +138,7 @@ def replay(
     """
     records = load(paths, source, options)
     if options.ledger is not None:
-        _require_writable(options.ledger)
+        require_writable(options.ledger)
     ledger = (
         Ledger(passes_screen(settings), decoder_of(settings))
         if options.ledger is not None
@@ -260,13 +260,6 @@ def _require_form(path: Path, source: Source) -> None:
         raise UsageError(
             f"{path}: source {source.name} reads JSON lines and Parquet; CSV is for: {others}"
         )
-
-
-def _require_writable(path: Path) -> None:
-    try:
-        path.open("ab").close()
-    except OSError as fault:
-        raise UsageError(f"{path}: {fault.strerror}") from fault
 
 
 def _producer_options(speed: Speed) -> ProducerOptions:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.columns import Floats
+from profiler.columns import Floats, Ints
 from profiler.decoding import Decoded
 from profiler.events import EVENT_TYPES, FIELDS, TYPE_NAMES, Rejected, timestamp_ms
 from profiler.records import Record
@@ -101,6 +101,11 @@ class Facts:
         if all(value.__class__ is int for value in values):
             return self.numbers("ts")
         return np.array([_time_ms(value) for value in values], dtype=np.float64)
+
+    def stamped_ms(self) -> Ints:
+        """(M,) timestamps of their records; 0 where there is none."""
+        stamped = np.array([record.timestamp or 0 for record in self.records], dtype=np.int64)
+        return stamped[self.record]
 
 
 def facts_of(records: Sequence[Record], decoded: Decoded) -> Facts:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from profiler.batch import Screen
 from profiler.columns import DAY_MS, Floats
+from profiler.events import REASONS
 from profiler.quality.facts import Facts, Presence, Problem
 
 YEAR_1990_MS: Final = 631_152_000_000
@@ -59,6 +62,27 @@ def problems_of(facts: Facts, present: list[Presence], now_ms: int) -> list[Hit]
     return [*_refused(facts), *_missing(facts, present), *_implausible(facts, now_ms)]
 
 
+def screened(facts: Facts, screen: Screen) -> list[Hit]:
+    """Find records that the worker would refuse for the time of an event."""
+    stamped, times = facts.stamped_ms(), facts.times_ms()
+    known = stamped > 0
+    known[facts.n_events :] = False
+    ahead = known & (times > stamped + screen.clock_skew_max_ms)
+    behind = known & (times < stamped - screen.event_age_max_ms)
+    found = []
+    for name, is_out in (("clock_skew", ahead), ("too_old", behind)):
+        at = [k for k in np.flatnonzero(is_out).tolist() if not _is_excused(facts, k, name, screen)]
+        if at:
+            found.append(Hit(Problem("validity", "ts", name), np.unique(facts.record[at])))
+    return found
+
+
+def refused_records(hits: Iterable[Hit]) -> NDArray[np.intp]:
+    """Places of the records that would become dead letters, each once."""
+    places = [hit.record for hit in hits if hit.problem.name in _REASONS]
+    return np.unique(np.concatenate(places)) if places else np.zeros(0, dtype=np.intp)
+
+
 def field_of(reason: str) -> str:
     """Field that the reason of a dead letter names.
 
@@ -68,6 +92,16 @@ def field_of(reason: str) -> str:
     ('price', 'record')
     """
     return reason.removeprefix("invalid:") if reason.startswith("invalid:") else "record"
+
+
+_REASONS: Final = frozenset(REASONS)
+
+
+def _is_excused(facts: Facts, k: int, reason: str, screen: Screen) -> bool:
+    """Who asks to be forgotten is heard at any time; historical data may be old."""
+    if facts.type_of[k] == "erase":
+        return True
+    return reason == "too_old" and facts.things[k].source in screen.historical_sources
 
 
 def _refused(facts: Facts) -> list[Hit]:

@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.columns import Ints
+from profiler.batch import Screen
 from profiler.decoding import MARK, Decoder
 from profiler.quality.columns import TableSurvey
+from profiler.quality.conflicts import PRICE_RATIO, conflicts
 from profiler.quality.consistency import Relations, Steady
-from profiler.quality.examples import EXAMPLES_MAX, HIDDEN, Example, Worst, shown, shown_row
+from profiler.quality.examples import Example, Worst, shown_row
 from profiler.quality.facts import DIMENSIONS, Facts, Problem, facts_of, presences
-from profiler.quality.problems import Hit, problems_of
+from profiler.quality.problems import Hit, problems_of, refused_records, screened
 from profiler.quality.repetition import Seen, hashes_of
 from profiler.quality.report import FieldReport, Finding, Report, says
 from profiler.quality.timeliness import Times
@@ -31,7 +32,6 @@ DUPLICATE: Final = Problem("uniqueness", "row", "exact_duplicate")
 REPEATED_ID: Final = Problem("uniqueness", "event_id", "repeated")
 OTHER_CONTENT: Final = Problem("consistency", "event_id", "other_content")
 OUT_OF_ORDER: Final = Problem("timeliness", "ts", "out_of_order")
-PRICE_RATIO: Final = Problem("consistency", "price", "price_ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,15 @@ class Survey:
         What lies later is in the future.
     decoder
         Knows the formats of records.
+    screen
+        What the worker allows of event times; measured where records have timestamps.
     """
 
-    def __init__(self, now_ms: int, decoder: Decoder | None = None) -> None:
+    def __init__(
+        self, now_ms: int, decoder: Decoder | None = None, screen: Screen | None = None
+    ) -> None:
         self._now_ms = now_ms
+        self._screen = screen or Screen()
         self._decoder = decoder or Decoder()
         self._counts: Counter[Problem] = Counter()
         self._worst: defaultdict[Problem, Worst] = defaultdict(Worst)
@@ -101,14 +106,16 @@ class Survey:
         self._types.update(facts.type_of)
         self._relations.add(facts)
         found = problems_of(facts, present, self._now_ms)
+        found += screened(facts, self._screen)
         found += self._ids(facts, portion)
         found += self._order(facts)
         hits += [hit._replace(record=portion.row_of[hit.record]) for hit in found]
         n["rows"] += len(rows)
         n["facts"] += len(facts.things)
-        n["events"] += facts.n_events
+        gone = refused_records(found)
+        n["events"] += int((~np.isin(facts.record[: facts.n_events], gone)).sum())
         n["records"] += len(portion.records)
-        n["refused"] += len(facts.rejected)
+        n["refused"] += len(gone)
         n["unused"] += facts.n_unused
         self._note(hits, portion)
 
@@ -125,6 +132,9 @@ class Survey:
     def _ids(self, facts: Facts, portion: Portion) -> list[Hit]:
         """Event ids that have come before; those of tables were made by us, one per row."""
         if portion.rows and portion.rows[0].columns is not None:
+            return []
+        # Once contents are no longer remembered, an id with the same one would seem to differ.
+        if self._contents_seen.is_full:
             return []
         ids = facts.column("event_id")
         at = np.array([k for k, i in enumerate(ids) if i and isinstance(i, str)], dtype=np.intp)
@@ -144,7 +154,7 @@ class Survey:
         times = facts.times_ms()
         self._n["times"] += int(np.isfinite(times).sum())
         records = [facts.records[r] for r in facts.record.tolist()]
-        stamped: Ints = np.array([r.timestamp or 0 for r in records], dtype=np.int64)
+        stamped = facts.stamped_ms()
         logs: dict[tuple[str, int], list[int]] = {}
         # Refused records stand behind the others: brought back to where they came.
         for k in np.argsort(facts.record, kind="stable").tolist():
@@ -159,9 +169,10 @@ class Survey:
     def report(self, inputs: Sequence[str], source: str) -> Report:
         """Say what was found so far."""
         n = self._n
+        people = {name for columns in self._tables for name in columns.people}
         findings = [
             *(self._finding(problem) for problem in self._counts),
-            *self._conflicts(),
+            *conflicts(self._steady(), self._relations.prices, people),
         ]
         place = {name: k for k, name in enumerate(DIMENSIONS)}
         findings.sort(key=lambda f: (place[f.dimension], -f.count, f.field, f.problem))
@@ -213,39 +224,22 @@ class Survey:
             return self._n["facts"], "events"
         return self._n["records"], "records"
 
-    def _conflicts(self) -> list[Finding]:
-        people = {name for columns in self._tables for name in columns.people}
-        steady = dict(self._relations.steady)
+    def _steady(self) -> dict[Problem, Steady]:
+        found = dict(self._relations.steady)
         for table in self._tables.values():
-            steady.update(table.steady)
-        found = [_of_steady(p, s, people) for p, s in steady.items() if s.conflicts]
-        prices = self._relations.prices
-        if ratios := prices.conflicts:
-            found.append(
-                _of_values(
-                    PRICE_RATIO,
-                    len(ratios),
-                    prices.n_keys,
-                    [
-                        Example(shown(item), {"lowest": f"{low:g}", "highest": f"{high:g}"})
-                        for _, item, low, high in ratios[:EXAMPLES_MAX]
-                    ],
-                )
-            )
+            found.update(table.steady)
         return found
 
     def _limits(self) -> list[str]:
-        seen = {"rows": self._rows_seen, "event ids": self._ids_seen}
+        seen = {"rows": self._rows_seen, "event ids": self._contents_seen}
         reached = [
             f"repeated {name}: only the first {len(s):,} were remembered"
             for name, s in seen.items()
             if s.is_full
         ]
-        steady = [*self._relations.steady.items()]
-        steady += [pair for table in self._tables.values() for pair in table.steady.items()]
         reached += [
             f"{says(problem)}: only the first {s.n_keys:,} were compared"
-            for problem, s in steady
+            for problem, s in self._steady().items()
             if s.is_full
         ]
         if self._relations.prices.is_full:
@@ -261,32 +255,3 @@ def _contents(portion: Portion) -> list[bytes]:
             said = [(n, v) for n, v in record.headers if n[: len(MARK)].lower() == MARK]
             values[place] += repr(said).encode() if said else b""
     return values
-
-
-def _of_steady(problem: Problem, steady: Steady, people: set[str]) -> Finding:
-    key = problem.name.removeprefix("several_per_")
-    examples = [
-        Example(
-            HIDDEN if key in people else shown(conflict.key),
-            {
-                f"{problem.field} {k}": HIDDEN if problem.field in people else shown(value)
-                for k, value in enumerate(conflict.values, 1)
-            },
-        )
-        for conflict in steady.worst(EXAMPLES_MAX)
-    ]
-    return _of_values(problem, len(steady.conflicts), steady.n_keys, examples)
-
-
-def _of_values(problem: Problem, count: int, of: int, examples: list[Example]) -> Finding:
-    return Finding(
-        dimension=problem.dimension,
-        field=problem.field,
-        problem=problem.name,
-        says=says(problem),
-        count=count,
-        of=of,
-        unit="values",
-        share=count / of,
-        examples=tuple(examples),
-    )

@@ -8,10 +8,9 @@ from typing import Final, NoReturn
 import click
 from tqdm import tqdm
 
-from profiler.errors import UsageError
 from profiler.quality import Report, lines, page
 from profiler.sources import SOURCE_NAMES
-from streams.console import end_on_sigterm, json_option, show_json
+from streams.console import end_on_sigterm, json_option, require_writable, show_json
 from streams.formats import source_of
 from streams.quality import is_topic, survey_files, survey_topic
 from streams.settings import settings_from_process
@@ -59,7 +58,7 @@ def command(
     end_on_sigterm()
     of_topic = is_topic(names)
     if html is not None:
-        _write(html, "")
+        require_writable(html)
     with _bar(limit) as bar:
         report: Report
         if of_topic:
@@ -69,19 +68,11 @@ def command(
             paths = [Path(name) for name in names]
             report = survey_files(paths, source_of(source, mapping), limit, bar.update)
     if html is not None:
-        _write(html, page(report))
+        html.write_text(page(report), "utf-8")
     if as_json:
         show_json(report)
     else:
         click.echo("\n".join(lines(report)))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a page; an empty one first, to find out before the work whether it can be written."""
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as fault:
-        raise UsageError(f"{path}: {fault.strerror}") from fault
 
 
 def _bar(limit: int | None) -> tqdm[NoReturn]:

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiler.batch import Screen
 from profiler.columns import DAY_MS
 from profiler.quality import Portion, Report, Survey, lines, page
+from profiler.quality.repetition import Seen
 from profiler.records import RawRecord
 from profiler.sources import Row, source_named
 
@@ -162,6 +164,44 @@ def test_events_in_other_formats_are_judged_as_the_worker_would_read_them() -> N
 @given(st.lists(st.sampled_from([CLICK, BUY, BUY | {"price": -1}, b"{", b""])), st.integers(0, 9))
 def test_portions_do_not_matter(events: list[dict[str, Any] | bytes], cut: int) -> None:
     assert surveyed(*events, cut=cut) == surveyed(*events)
+
+
+def test_what_the_worker_would_refuse_for_its_time_is_told_and_no_event() -> None:
+    screen = Screen(
+        clock_skew_max_ms=10, event_age_max_ms=100, historical_sources=frozenset({"old"})
+    )
+    times = {"ahead": 11, "on time": 10, "old": -101, "behind": -101, "young": -100}
+    values = [
+        json.dumps(CLICK | {"ts": NOW_MS - DAY_MS + age_ms, "source": source}).encode()
+        for source, age_ms in times.items()
+    ]
+    erase = {"type": "erase", "ts": NOW_MS - 9, "user_id": "u"}
+    records = [
+        RawRecord("events", 0, k, NOW_MS - DAY_MS, None, value)
+        for k, value in enumerate([*values, json.dumps(erase).encode()])
+    ]
+    rows = [Row(r.offset, r.value or b"") for r in records]
+    survey = Survey(NOW_MS, screen=screen)
+
+    survey.add(Portion(rows, [str(r.number) for r in rows], records, np.arange(len(rows))))
+
+    report = survey.report(["events"], "native")
+    refused = {f.says: [e.at for e in f.examples] for f in report.findings if f.field == "ts"}
+    assert refused["refused: clock_skew"] == ["0"]
+    assert refused["refused: too_old"] == ["3"]
+    assert (report.events, report.refused) == (4, 2)
+
+
+def test_ids_are_not_called_different_once_contents_are_no_longer_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Seen.__init__, "__defaults__", (2,))
+    first, *others = (BUY | {"event_id": str(k)} for k in range(5))
+
+    report = surveyed(first, *others, *others, cut=5)
+
+    assert "event_id has come before, with other content" not in counts(report)
+    assert report.limits
 
 
 PERSONAL = ("user_id", "device_id", "anonymous_id", "session_id", "event_id", "query", "text")
