@@ -91,7 +91,8 @@ def test_a_table_is_judged_by_its_own_columns_and_by_what_becomes_of_them() -> N
         "one CustomerID with several values of Country": 1,
     }
     by_name = {column.name: column for column in report.columns}
-    assert (by_name["Description"].padded, by_name["StockCode"].distinct) == (2, 2)
+    assert (by_name["Description"].missing, by_name["Description"].padded) == (1, 2)
+    assert (by_name["Country"].placeholders, by_name["StockCode"].distinct) == (1, 2)
     assert (report.rows, report.events, report.refused) == (6, 3, 3)
 
 
@@ -180,6 +181,8 @@ def test_what_the_worker_would_refuse_for_its_time_is_told_and_no_event() -> Non
         RawRecord("events", 0, k, NOW_MS - DAY_MS, None, value)
         for k, value in enumerate([*values, json.dumps(erase).encode()])
     ]
+    broken = json.dumps(CLICK | {"ts": NOW_MS, "quantity": 0}).encode()
+    records.append(RawRecord("events", 0, len(records), NOW_MS - DAY_MS, None, broken))
     rows = [Row(r.offset, r.value or b"") for r in records]
     survey = Survey(NOW_MS, screen=screen)
 
@@ -189,16 +192,16 @@ def test_what_the_worker_would_refuse_for_its_time_is_told_and_no_event() -> Non
     refused = {f.says: [e.at for e in f.examples] for f in report.findings if f.field == "ts"}
     assert refused["refused: clock_skew"] == ["0"]
     assert refused["refused: too_old"] == ["3"]
-    assert (report.events, report.refused) == (4, 2)
+    assert (report.events, report.refused) == (4, 3)
 
 
 def test_ids_are_not_called_different_once_contents_are_no_longer_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Seen.__init__, "__defaults__", (2,))
-    first, *others = (BUY | {"event_id": str(k)} for k in range(5))
+    monkeypatch.setattr(Seen.__init__, "__defaults__", (20,))
+    events = [BUY | {"event_id": str(k)} for k in range(40)]
 
-    report = surveyed(first, *others, *others, cut=5)
+    report = surveyed(*events, *events, cut=40)
 
     assert "event_id has come before, with other content" not in counts(report)
     assert report.limits
@@ -253,6 +256,7 @@ def test_a_text_that_holds_an_e_mail_address_is_not_shown() -> None:
 def test_hostile_records_are_refused_and_their_neighbours_are_counted(value: bytes) -> None:
     report = surveyed(BUY, value, BUY | {"price": 3.0})
 
+    assert surveyed(value).rows == 1
     assert report.rows == 3
     assert report.types["purchase"] >= 2
     assert lines(report)
