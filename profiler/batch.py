@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.columns import Floats, Hashes, Ints
-from profiler.decoding import Decoder
+from profiler.decoding import Decoder, Decodes
 from profiler.dedupe import incarnation_of
 from profiler.events import (
     TYPE_CODES,
@@ -160,7 +160,7 @@ class Preparer:
         pseudonymiser: Pseudonymiser,
         screen: Screen,
         homes: int | None = None,
-        decoder: Decoder | None = None,
+        decoder: Decodes | None = None,
         parts: int | None = None,
     ) -> None:
         self.contents = Contents()

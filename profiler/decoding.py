@@ -7,7 +7,7 @@ headers that say more, is looked at again, one by one, by the formats that recog
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,14 @@ class Decoded(NamedTuple):
     record: NDArray[np.intp]
     rejected: list[Rejected]
     n_unused: int
+
+
+class Decodes(Protocol):
+    """What turns records into events: a `Decoder`, or somebody who watches one."""
+
+    def decode(self, records: Sequence[Record]) -> Decoded:
+        """Events of these records."""
+        ...
 
 
 class Decoder:
@@ -149,4 +157,4 @@ def _validated(format: Format, message: Message) -> list[AnyEvent] | str:
     return events
 
 
-__all__ = ["EVENTS_MAX", "Decoded", "Decoder"]
+__all__ = ["EVENTS_MAX", "Decoded", "Decoder", "Decodes"]

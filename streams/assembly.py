@@ -9,6 +9,7 @@ import time
 from msgspec import Struct
 
 from profiler.batch import Preparer, Screen
+from profiler.decoding import Decodes
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
@@ -20,6 +21,7 @@ from streams.homes import Topics
 from streams.metrics import Metrics
 from streams.redis_store import RedisStore
 from streams.settings import Settings
+from streams.spot_check import SpotCheck
 from streams.worker import Limits, Worker
 
 
@@ -73,7 +75,7 @@ def assemble(settings: Settings) -> Assembly:
             Pseudonymiser(settings.pseudonym_key.reveal().encode()),
             screen(settings),
             homes=settings.partitions,
-            decoder=decoder_of(settings),
+            decoder=_decoder(settings, metrics),
         ),
         bank=ModelBank(DEFAULT_SPEC, waiting_max=settings.arena_rows),
         store=store,
@@ -91,6 +93,13 @@ def assemble(settings: Settings) -> Assembly:
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
     )
     return Assembly(worker, store, dead_letters, forwards, metrics)
+
+
+def _decoder(settings: Settings, metrics: Metrics) -> Decodes:
+    decoder = decoder_of(settings)
+    if not settings.quality_records_per_s:
+        return decoder
+    return SpotCheck(decoder, metrics, settings.quality_records_per_s)
 
 
 def open_store(settings: Settings) -> RedisStore:

@@ -13,7 +13,7 @@ from profiler.errors import UsageError
 from profiler.events import TS_MAX_MS
 from profiler.sources.table import moment
 from streams.backfill_process import FileOrigin, Origin, TopicOrigin
-from streams.eventlog import ends_of
+from streams.eventlog import ends_of_topic
 from streams.formats import source_of
 from streams.replay import ReplayOptions
 from streams.settings import Settings
@@ -51,10 +51,10 @@ def file_origins(
     source_of(source, mapping)
     names = [str(path) for path in paths]
     # What is counted or compared over all files is read by one process.
-    is_one = options.limit is not None or options.drop_duplicates
+    is_one = options.limit is not None or options.distinct
     several = [names] if is_one else [[name] for name in names]
     # Each of them reads all lines, and the duplicates' digests would be in memory as often.
-    slices = 1 if options.drop_duplicates else min(SLICES_MAX, max(1, processes // len(several)))
+    slices = 1 if options.distinct else min(SLICES_MAX, max(1, processes // len(several)))
     origins: list[Origin] = [
         FileOrigin(
             paths=tuple(some),
@@ -84,7 +84,7 @@ def topic_origins(settings: Settings, topic: str) -> tuple[list[Origin], int]:
     BrokerUnavailable
         If no broker answers.
     """
-    ends = ends_of(settings, topic)
+    ends = ends_of_topic(settings, topic)
     return (
         [TopicOrigin(topic=topic, partition=n, end=end) for n, end in sorted(ends.items())],
         sum(ends.values()),

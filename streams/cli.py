@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "simulate",
     "get",
     "audit",
+    "quality",
     "deadletter",
     "topics",
     "identity",

@@ -34,6 +34,14 @@ def require_files(paths: Iterable[Path]) -> None:
         raise UsageError(f"no such file: {', '.join(missing)}")
 
 
+def require_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work whose result it is to hold."""
+    try:
+        path.open("ab").close()
+    except OSError as fault:
+        raise UsageError(f"{path}: {fault.strerror}") from fault
+
+
 def end_on_sigterm() -> None:
     """Let a terminated command take the same way out as an interrupted one."""
     signal.signal(signal.SIGTERM, _interrupt)

@@ -17,7 +17,7 @@ from profiler.errors import BrokerUnavailable, UsageError
 from profiler.records import Record
 from streams.broker import client_options
 from streams.identity import Place
-from streams.settings import TOPICS, Settings
+from streams.settings import Settings
 
 FETCH_MAX_WAIT_MS: Final = 20
 POLL_TIMEOUT_MS: Final = 200
@@ -39,7 +39,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
     Parameters
     ----------
     name
-        One of `streams.settings.TOPICS`, or the full name of another topic.
+        One of `streams.settings.TOPICS`; see `ends_of_topic` for any other.
 
     Raises
     ------
@@ -53,7 +53,11 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
     The usual question, `end_offsets`, is answered by the embedded broker (Tansu 0.6) with the place
     after the *first* record of the last batch, and so is the lag that is computed from it.
     """
-    topic = settings.topic(name) if name in TOPICS else name
+    return ends_of_topic(settings, settings.topic(name))
+
+
+def ends_of_topic(settings: Settings, topic: str) -> Ends:
+    """Find the end of each partition of a topic, given by its full name; see `ends_of`."""
     with _consumer(settings) as consumer:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
@@ -94,15 +98,21 @@ def records_until(settings: Settings, ends: Ends, topic: str = "") -> Iterator[R
                 f"partitions {cut} of {topic} no longer begin at offset 0: "
                 "the past cannot be read from them; use the original files"
             )
-        consumer.assign(list(partitions))
-        consumer.seek_to_beginning(*partitions)
-        progress_s = time.monotonic()
-        while any(consumer.position(p) < end for p, end in partitions.items()):
-            found = consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
-            for partition, records in found.items():
-                yield from (r for r in records if r.offset < partitions[partition])
-            progress_s = time.monotonic() if found else progress_s
-            _check_progress(settings, progress_s, topic)
+        for records in _polled(settings, consumer, partitions):
+            yield from records
+
+
+def portions_until(settings: Settings, topic: str, ends: Ends) -> Iterator[list[Record]]:
+    """Give what any topic still holds before these ends, as it comes: of one partition at a time.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers, or gives nothing for half a minute.
+    """
+    with _consumer(settings) as consumer:
+        partitions = {TopicPartition(topic, n): end for n, end in ends.items()}
+        yield from _polled(settings, consumer, partitions)
 
 
 def wait_until_consumed(settings: Settings, wait_s: float) -> None:
@@ -184,6 +194,21 @@ def places_of(settings: Settings, topics: Collection[str]) -> set[Place]:
     """
     with _consumer(settings) as consumer:
         return {(name, n) for name in topics for n in consumer.partitions_for_topic(name) or ()}
+
+
+def _polled(
+    settings: Settings, consumer: Any, partitions: Mapping[Any, int]
+) -> Iterator[list[Record]]:
+    """Records of these partitions from their beginning on, each up to its end."""
+    consumer.assign(list(partitions))
+    consumer.seek_to_beginning(*partitions)
+    progress_s = time.monotonic()
+    while waiting := [p for p, end in partitions.items() if consumer.position(p) < end]:
+        found = consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
+        for partition, records in found.items():
+            yield [r for r in records if r.offset < partitions[partition]]
+        progress_s = time.monotonic() if found else progress_s
+        _check_progress(settings, progress_s, waiting[0].topic)
 
 
 def _is_at_end(consumer: Any, partition: Any) -> bool:

@@ -21,6 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from profiler.quality.facts import Problem
 from streams.histogram import BulkHistogram
 
 READABLE_BUCKETS_S: Final = (
@@ -66,6 +67,27 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
     n_conflicts: int = 0
     arena_rows: int = 0
     committed_at_s: float = 0.0
+
+
+class QualityFigures(Struct, frozen=True, kw_only=True):
+    """What a sample of records shows.
+
+    Parameters
+    ----------
+    n_records
+        Records that were looked at.
+    events
+        Events by type, those that can be read of refused records included.
+    missing
+        Of these, by type and field, those without the field.
+    problems
+        By dimension, field and name, see `profiler.quality.facts.Problem`.
+    """
+
+    n_records: int
+    events: Mapping[str, int]
+    missing: Mapping[tuple[str, str], int]
+    problems: Mapping[Problem, int]
 
 
 class ModelQuality(Struct, frozen=True, kw_only=True):
@@ -135,6 +157,7 @@ class Metrics:
             "profiler_stalls", "Standstills before records that wait.", registry=registry
         )
         self._init_gauges(registry)
+        self._init_quality(registry)
 
     def _init_gauges(self, registry: CollectorRegistry) -> None:
         self._paused = Gauge(
@@ -173,6 +196,28 @@ class Metrics:
             "profiler_model_labels", "Labels learnt.", ["task", "label"], registry=registry
         )
 
+    def _init_quality(self, registry: CollectorRegistry) -> None:
+        self._quality_records = Counter(
+            "profiler_quality_records",
+            "Records whose quality was looked at: a sample.",
+            registry=registry,
+        )
+        self._quality_events = Counter(
+            "profiler_quality_events", "Events among them.", ["type"], registry=registry
+        )
+        self._quality_missing = Counter(
+            "profiler_quality_missing",
+            "Events among them without a field.",
+            ["type", "field"],
+            registry=registry,
+        )
+        self._quality_problems = Counter(
+            "profiler_quality_problems",
+            "Problems among them.",
+            ["dimension", "field", "problem"],
+            registry=registry,
+        )
+
     def observe_batch(self, figures: BatchFigures) -> None:
         """Count one committed batch."""
         self._batches.inc()
@@ -189,6 +234,16 @@ class Metrics:
         self._arena_rows.set(figures.arena_rows)
         if figures.committed_at_s:
             self._last_commit.set(figures.committed_at_s)
+
+    def count_quality(self, figures: QualityFigures) -> None:
+        """Count what a sample of records shows."""
+        self._quality_records.inc(figures.n_records)
+        for kind, n_events in figures.events.items():
+            self._quality_events.labels(kind).inc(n_events)
+        for (kind, name), n_events in figures.missing.items():
+            self._quality_missing.labels(kind, name).inc(n_events)
+        for problem, n_problems in figures.problems.items():
+            self._quality_problems.labels(*problem).inc(n_problems)
 
     def count_pause(self, waiting_for: str) -> None:
         """Count one time at which the ``store`` or the ``broker`` could not be reached."""

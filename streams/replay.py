@@ -17,7 +17,8 @@ from msgspec import Struct
 from tqdm import tqdm
 
 from profiler.errors import UsageError
-from profiler.sources import SOURCES, Converted, Source
+from profiler.sources import SOURCES, Converted, Row, See, Source
+from streams.console import require_files, require_writable
 from streams.files import read_lines, stem
 from streams.formats import decoder_of
 from streams.ledger import Ledger, passes_screen
@@ -64,9 +65,9 @@ class ReplayOptions(Struct, frozen=True, kw_only=True):
     sort
         Bring the records into the order of their event times first, all files together; this takes
         about 400 bytes of memory a record. Pacing by event time always does.
-    drop_duplicates
-        Leave out lines that are equal to one before, byte for byte, in the same or another file.
-        Without it, equal rows are different events.
+    distinct
+        Leave out rows that are equal to one before, byte for byte, in the same or another file.
+        Without it, equal rows are different events. Takes about 100 bytes of memory a row.
     ledger
         File to which what was acknowledged is written at the end.
     progress
@@ -76,7 +77,7 @@ class ReplayOptions(Struct, frozen=True, kw_only=True):
     speed: Speed = MAX_SPEED
     limit: int | None = None
     sort: bool = False
-    drop_duplicates: bool = False
+    distinct: bool = False
     ledger: Path | None = None
     progress: bool | None = None
 
@@ -137,7 +138,7 @@ def replay(
     """
     records = load(paths, source, options)
     if options.ledger is not None:
-        _require_writable(options.ledger)
+        require_writable(options.ledger)
     ledger = (
         Ledger(passes_screen(settings), decoder_of(settings))
         if options.ledger is not None
@@ -174,17 +175,27 @@ def load(
     UsageError
         If a file is missing, or is a table by its name and the source reads none.
     """
-    if missing := [str(path) for path in paths if not path.is_file()]:
-        raise UsageError(f"no such file: {', '.join(missing)}")
-    for path in paths:
-        _require_form(path, source)
-    seen: set[bytes] | None = set() if options.drop_duplicates else None
+    require_readable(paths, source)
+    see = _first_of_equals() if options.distinct else None
     records: Iterable[Converted] = chain.from_iterable(
-        source.convert(_distinct(read_lines(path, source.form), seen), stem(path)) for path in paths
+        source.convert(read_lines(path, source.form), stem(path), see) for path in paths
     )
     if options.sort or options.speed.time_factor is not None:
         records = by_event_time(records)
     return islice(records, options.limit)
+
+
+def require_readable(paths: Sequence[Path], source: Source) -> None:
+    """Refuse files that a source cannot read, before any is opened.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing, or is a table by its name and the source reads none.
+    """
+    require_files(paths)
+    for path in paths:
+        _require_form(path, source)
 
 
 def by_event_time(records: Iterable[Converted]) -> list[Converted]:
@@ -251,13 +262,6 @@ def _require_form(path: Path, source: Source) -> None:
         )
 
 
-def _require_writable(path: Path) -> None:
-    try:
-        path.open("ab").close()
-    except OSError as fault:
-        raise UsageError(f"{path}: {fault.strerror}") from fault
-
-
 def _producer_options(speed: Speed) -> ProducerOptions:
     # At full speed nobody waits for the single record: larger batches cost all sides less.
     return (
@@ -265,15 +269,16 @@ def _producer_options(speed: Speed) -> ProducerOptions:
     )
 
 
-def _distinct(lines: Iterable[bytes], seen: set[bytes] | None) -> Iterator[bytes]:
-    if seen is None:
-        yield from lines
-        return
-    for line in lines:
-        digest = xxhash.xxh3_128_digest(line.rstrip(b"\r\n"))
-        if digest not in seen:
-            seen.add(digest)
-            yield line
+def _first_of_equals() -> See:
+    # A row that is dropped is lost: at 128 bits no two different rows are ever taken for equal.
+    digests: set[bytes] = set()
+
+    def see(row: Row) -> bool:
+        n_before = len(digests)
+        digests.add(xxhash.xxh3_128_digest(row.value))
+        return len(digests) > n_before
+
+    return see
 
 
 def _bar(options: ReplayOptions) -> tqdm[NoReturn]:

@@ -142,6 +142,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     mapping_file: Annotated[
         str, Meta(description="TOML file that binds foreign messages to events; see sources.md")
     ] = ""
+    quality_records_per_s: Annotated[
+        int,
+        Meta(ge=0, le=2_000, description="records looked at for `profiler_quality_*`; 0: none"),
+    ] = 1_000
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),

@@ -20,18 +20,21 @@ from profiler.sources import (
     yoochoose,
 )
 from profiler.sources.message import Format, Message, Messages
-from profiler.sources.source import Converted, Form, Source
+from profiler.sources.source import Columns, Converted, Form, Row, See, Source
 
 __all__ = [
     "FORMATS",
     "FORMAT_NAMES",
     "SOURCES",
     "SOURCE_NAMES",
+    "Columns",
     "Converted",
     "Form",
     "Format",
     "Message",
     "Messages",
+    "Row",
+    "See",
     "Source",
     "source_named",
 ]

@@ -15,7 +15,7 @@ import msgspec
 import xxhash
 from msgspec import Struct
 
-from profiler.sources.source import Converted, Form, Origin
+from profiler.sources.source import Converted, Form, Origin, Row, See
 from profiler.sources.table import moment
 from profiler.sources.values import Fields as Fields  # whoever writes a format needs it too
 
@@ -112,12 +112,14 @@ class Messages(Struct, frozen=True):
         """That of the format."""
         return self.format.name
 
-    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
+    def convert(
+        self, lines: Iterable[bytes], stem: str, see: See | None = None
+    ) -> Iterator[Converted]:
         """Give the events of the lines; a line that is not of the format is passed on unchanged."""
         origin = Origin(self.name, stem)
         for number, line in enumerate(lines, 1):
             value = line.rstrip(b"\r\n")
-            if not value:
+            if not value or (see is not None and not see(Row(number, value))):
                 continue
             message = Message(value)
             if not self.format.recognises(message):

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from profiler.sources.source import Converted, Form, Source
+from profiler.sources.source import Converted, Form, See, Source
 from profiler.sources.table import Fields, Table, real, seconds
 
 _NAME: Final = "movielens"
@@ -32,13 +32,15 @@ class Movielens(Struct, frozen=True):
         """Lines of separated fields."""
         return "csv"
 
-    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
+    def convert(
+        self, lines: Iterable[bytes], stem: str, see: See | None = None
+    ) -> Iterator[Converted]:
         """Give the records of a file of ratings."""
         rest = iter(lines)
         first = next(rest, b"")
         whole = chain((first,), rest)
         table = _COLONS if b"::" in first else _TABS if b"\t" in first else _COMMAS
-        return table.convert(whole, stem)
+        return table.convert(whole, stem, see)
 
 
 def _event(fields: Fields) -> dict[str, object]:
@@ -53,8 +55,10 @@ def _event(fields: Fields) -> dict[str, object]:
     }
 
 
-_COMMAS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event)
-_COLONS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event, delimiter="::")
-_TABS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event, delimiter="\t")
+_PEOPLE: Final = frozenset({"userId"})
+
+_COMMAS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event, people=_PEOPLE)
+_COLONS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event, people=_PEOPLE, delimiter="::")
+_TABS: Final = Table(name=_NAME, columns=_COLUMNS, event=_event, people=_PEOPLE, delimiter="\t")
 
 SOURCE: Final[Source] = Movielens()

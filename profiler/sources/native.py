@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from profiler.sources.source import Converted, Form, Source
+from profiler.sources.source import Converted, Form, Row, See, Source
 from profiler.sources.table import moment
 
 
@@ -32,11 +32,13 @@ class Native(Struct, frozen=True):
         """Lines of JSON."""
         return "json"
 
-    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
+    def convert(
+        self, lines: Iterable[bytes], stem: str, see: See | None = None
+    ) -> Iterator[Converted]:
         """Give the lines themselves, each with its subject as key."""
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             value = line.rstrip(b"\r\n")
-            if value:
+            if value and (see is None or see(Row(number, value))):
                 yield _converted(value)
 
 

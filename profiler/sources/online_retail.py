@@ -67,4 +67,10 @@ SOURCE: Final = Table(
         "Country",
     ),
     event=_event,
+    people=frozenset({"CustomerID"}),
+    steady=(
+        ("InvoiceNo", "CustomerID"),
+        ("InvoiceNo", "InvoiceDate"),
+        ("CustomerID", "Country"),
+    ),
 )

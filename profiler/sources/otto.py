@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from profiler.sources.source import Converted, Form, Origin, Source
+from profiler.sources.source import Converted, Form, Origin, Row, See, Source
 
 _TYPES: Final = {"clicks": "click", "carts": "cart", "orders": "purchase"}
 
@@ -40,7 +40,9 @@ class Otto(Struct, frozen=True):
         """Lines of JSON."""
         return "json"
 
-    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
+    def convert(
+        self, lines: Iterable[bytes], stem: str, see: See | None = None
+    ) -> Iterator[Converted]:
         """Give the records of all events of all sessions, session by session."""
         origin = Origin(self.name, stem)
         number = 0
@@ -49,6 +51,8 @@ class Otto(Struct, frozen=True):
             if not value:
                 continue
             number += 1
+            if see is not None and not see(Row(number, value)):
+                continue
             try:
                 session = _DECODE(value)
             except (msgspec.DecodeError, UnicodeError, RecursionError):

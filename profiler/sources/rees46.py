@@ -50,4 +50,6 @@ SOURCE: Final = Table(
         "user_session",
     ),
     event=_event,
+    people=frozenset({"user_id", "user_session"}),
+    steady=(("user_session", "user_id"),),
 )

@@ -28,5 +28,6 @@ SOURCE: Final = Table(
     name="retailrocket",
     columns=("timestamp", "visitorid", "event", "itemid", "transactionid"),
     event=_event,
+    people=frozenset({"visitorid"}),
     optional=frozenset({"transactionid"}),
 )

@@ -7,8 +7,8 @@ stands, so that the worker dead-letters it with its reason; nothing is dropped i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 import xxhash
@@ -35,6 +35,49 @@ class Converted(Struct, frozen=True, gc=False):
     ts_ms: int | None = None
 
 
+class Columns(Struct, frozen=True):
+    """What is known of the columns of a table.
+
+    Parameters
+    ----------
+    names
+        In the order in which rows give their fields.
+    people
+        Those that identify somebody: their values are never shown.
+    steady
+        Pairs of which the second should not change while the first is the same.
+    """
+
+    names: tuple[str, ...]
+    people: frozenset[str] = frozenset()
+    steady: tuple[tuple[str, str], ...] = ()
+
+
+class Row(NamedTuple):
+    """A row of a file before it is converted.
+
+    Parameters
+    ----------
+    number
+        Its place in the file, from 1, a header not counted.
+    value
+        Its original bytes, without the line end.
+    fields
+        Of a table's row, in the order of `columns`; None of whatever is no row of it.
+    columns
+        Those of the table; None in files of another form.
+    """
+
+    number: int
+    value: bytes
+    fields: Sequence[str] | None = None
+    columns: Columns | None = None
+
+
+See = Callable[[Row], bool]
+"""Shown each row before its records are given; the row is left out where it returns false."""
+
+
 class Source(Protocol):
     """A foreign format. `convert` is pure: no file, no clock, no state between calls."""
 
@@ -48,8 +91,18 @@ class Source(Protocol):
         """Text form of a row: a line of separated fields, of JSON, or of whatever it knows."""
         ...
 
-    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
-        """Give the records of a file, row by row; `stem` is its path without extensions."""
+    def convert(
+        self, lines: Iterable[bytes], stem: str, see: See | None = None
+    ) -> Iterator[Converted]:
+        """Give the records of a file, row by row, each row read only when it is asked for.
+
+        Parameters
+        ----------
+        stem
+            The file's path without extensions.
+        see
+            Sees the rows; by default nobody does, and it costs nothing.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from profiler.errors import UsageError
-from profiler.sources.source import Converted, Form, Origin
+from profiler.sources.source import Columns, Converted, Form, Origin, Row, See
 
 ROW_LINES_MAX: Final = 16
 """A row of more lines is none: somewhere in it is a quote that was never meant to open a field."""
@@ -45,6 +45,8 @@ class Table(Struct, frozen=True):
         Columns that a file with a header may lack.
     delimiter
         What separates fields; may be more than one character.
+    people, steady
+        See `profiler.sources.source.Columns`.
     """
 
     name: str
@@ -52,13 +54,17 @@ class Table(Struct, frozen=True):
     event: Callable[[Fields], dict[str, object]]
     optional: frozenset[str] = frozenset()
     delimiter: str = ","
+    people: frozenset[str] = frozenset()
+    steady: tuple[tuple[str, str], ...] = ()
 
     @property
     def form(self) -> Form:
         """Lines of separated fields."""
         return "csv"
 
-    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
+    def convert(
+        self, lines: Iterable[bytes], stem: str, see: See | None = None
+    ) -> Iterator[Converted]:
         """Give the records of the rows, numbered from 1 without the header.
 
         A line with the wrong number of fields, or with a quote that does not close, is passed on as
@@ -84,12 +90,17 @@ class Table(Struct, frozen=True):
             rows = chain((first,), rows)
         pick = operator.itemgetter(*order)
         event, record = self.event, origin.record
+        columns = Columns(self.columns, self.people, self.steady)
         for number, row in enumerate(rows, 1):
             if row is None or len(row) != width:
-                yield Converted(None, source.reject_row())
+                value = source.reject_row()
+                if see is None or see(Row(number, value, None, columns)):
+                    yield Converted(None, value)
             else:
                 row.append("")  # what a missing optional column picks
-                yield record(event(pick(row)), str(number))
+                fields = pick(row)
+                if see is None or see(Row(number, source.row(), fields, columns)):
+                    yield record(event(fields), str(number))
 
     def _is_header(self, row: list[str]) -> bool:
         names = {name.lower() for name in self.columns}
@@ -218,6 +229,10 @@ class _Lines:
 
     def start_row(self) -> None:
         self._row.clear()
+
+    def row(self) -> bytes:
+        """Give the bytes of the row, without the end of its last line."""
+        return b"".join(self._row).rstrip(b"\r\n")
 
     def reject_row(self) -> bytes:
         """Give the first line of the row; the others are read again, as rows of their own."""

@@ -29,4 +29,5 @@ SOURCE: Final = Table(
     name="taobao",
     columns=("user_id", "item_id", "category_id", "behavior", "timestamp"),
     event=_event,
+    people=frozenset({"user_id"}),
 )

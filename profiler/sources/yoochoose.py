@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from profiler.sources.source import Converted, Form, Source
+from profiler.sources.source import Converted, Form, See, Source
 from profiler.sources.table import Fields, Table, integer, moment, real
 
 _NAME: Final = "yoochoose"
@@ -32,12 +32,14 @@ class Yoochoose(Struct, frozen=True):
         """Lines of separated fields."""
         return "csv"
 
-    def convert(self, lines: Iterable[bytes], stem: str) -> Iterator[Converted]:
+    def convert(
+        self, lines: Iterable[bytes], stem: str, see: See | None = None
+    ) -> Iterator[Converted]:
         """Give the records of a file of clicks or of purchases."""
         rest = iter(lines)
         first = next(rest, b"")
         table = _BUYS if first.count(b",") == len(_BUYS.columns) - 1 else _CLICKS
-        return table.convert(chain((first,), rest), stem)
+        return table.convert(chain((first,), rest), stem, see)
 
 
 def _click(fields: Fields) -> dict[str, object]:
@@ -70,10 +72,16 @@ def _buy(fields: Fields) -> dict[str, object]:
 
 
 _CLICKS: Final = Table(
-    name=_NAME, columns=("session", "timestamp", "item", "category"), event=_click
+    name=_NAME,
+    columns=("session", "timestamp", "item", "category"),
+    event=_click,
+    people=frozenset({"session"}),
 )
 _BUYS: Final = Table(
-    name=_NAME, columns=("session", "timestamp", "item", "price", "quantity"), event=_buy
+    name=_NAME,
+    columns=("session", "timestamp", "item", "price", "quantity"),
+    event=_buy,
+    people=frozenset({"session"}),
 )
 
 SOURCE: Final[Source] = Yoochoose()

@@ -67,7 +67,7 @@ by the ledger."""
 )
 @click.option("--sort", is_flag=True, help="With --file: in the order of event times.")
 @click.option(
-    "--drop-duplicates",
+    "--distinct",
     is_flag=True,
     help="With --file or --history: without the rows that are equal to one before.",
 )
@@ -94,14 +94,14 @@ def command(
     mapping: Path | None,
     limit: int | None,
     sort: bool,
-    drop_duplicates: bool,
+    distinct: bool,
     ledger: Path | None,
     wait_s: float | None,
     differences: int,
     as_json: bool,
 ) -> int:
     """Recompute all profiles from the log, one event after another, and compare the store."""
-    options = ReplayOptions(limit=limit, sort=sort, drop_duplicates=drop_duplicates)
+    options = ReplayOptions(limit=limit, sort=sort, distinct=distinct)
     if files and history:
         raise UsageError("--file reads instead of the topic, --history besides it: give one")
     if not (files or history):
@@ -151,7 +151,7 @@ def _refuse_options_of_files(source: str, mapping: Path | None, options: ReplayO
         "--mapping": mapping is not None,
         "--limit": options.limit is not None,
         "--sort": options.sort,
-        "--drop-duplicates": options.drop_duplicates,
+        "--distinct": options.distinct,
     }
     if names := [name for name, is_given in given.items() if is_given]:
         raise UsageError(f"{', '.join(names)}: only with --file or --history")

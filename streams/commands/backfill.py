@@ -49,9 +49,7 @@ on from where it was; once it is done, it does nothing. See docs/backfill.md."""
     help="Leave out events of this time (RFC 3339) and later; by default PROFILER_LIVE_FROM.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Read at most so many rows.")
-@click.option(
-    "--drop-duplicates", is_flag=True, help="Leave out rows that are equal to one before."
-)
+@click.option("--distinct", is_flag=True, help="Leave out rows that are equal to one before.")
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
@@ -77,7 +75,7 @@ def command(
     mapping: Path | None,
     before: str | None,
     limit: int | None,
-    drop_duplicates: bool,
+    distinct: bool,
     processes: int,
     folder: Path | None,
     rejected: Path | None,
@@ -95,7 +93,7 @@ def command(
         origins, records = topic_origins(settings, topic)
     else:
         require_files(files)
-        rows = ReplayOptions(limit=limit, drop_duplicates=drop_duplicates)
+        rows = ReplayOptions(limit=limit, distinct=distinct)
         origins, records = file_origins(files, source, mapping, rows, processes)
     options = BackfillOptions(
         until_ms=until_ms, records=records, processes=processes, folder=folder, rejected=rejected

@@ -44,9 +44,7 @@ Examples:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Send at most so many records.")
 @click.option("--sort", is_flag=True, help="Send in the order of event times, all files together.")
-@click.option(
-    "--drop-duplicates", is_flag=True, help="Leave out rows that are equal to one before."
-)
+@click.option("--distinct", is_flag=True, help="Leave out rows that are equal to one before.")
 @click.option(
     "--ledger",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -60,7 +58,7 @@ def command(
     speed: str,
     limit: int | None,
     sort: bool,
-    drop_duplicates: bool,
+    distinct: bool,
     ledger: Path | None,
     as_json: bool,
 ) -> None:
@@ -78,7 +76,7 @@ def command(
         speed=parse_speed(speed),
         limit=limit,
         sort=sort,
-        drop_duplicates=drop_duplicates,
+        distinct=distinct,
         ledger=ledger,
     )
     report = replay(files, source_of(source, mapping), settings_from_process(), options)

@@ -176,7 +176,7 @@ def test_a_store_that_agrees_with_the_replayed_records_passes(settings: Settings
     assert (report.profiles, report.mismatched, report.records) == (3, 0, 151)
 
 
-@pytest.mark.parametrize(("options", "n_records"), [([], 3), (["--drop-duplicates"], 2)])
+@pytest.mark.parametrize(("options", "n_records"), [([], 3), (["--distinct"], 2)])
 def test_a_file_is_audited_as_it_was_replayed(
     store: EmbeddedStore,
     tmp_path: Path,

@@ -101,7 +101,7 @@ def test_a_broker_that_is_away_is_a_fault_in_one_line() -> None:
         (["audit", "--file", "nowhere.csv"], "no such file: nowhere.csv"),
         (["audit", "--ledger", "nowhere.jsonl", "--file", __file__], "nowhere.jsonl: No such"),
         (["audit", "--limit", "5"], "--limit: only with --file"),
-        (["audit", "--sort", "--drop-duplicates"], "--sort, --drop-duplicates: only with --file"),
+        (["audit", "--sort", "--distinct"], "--sort, --distinct: only with --file"),
         (["audit", "--source", "taobao"], "--source: only with --file"),
         (["replay", __file__, "--ledger", "no/where.jsonl"], "no/where.jsonl: No such file"),
         (["demo", "--file", "nowhere.csv"], "no such file: nowhere.csv"),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from prometheus_client.parser import text_string_to_metric_families
 
+from profiler.quality.facts import Problem
 from streams.histogram import BulkHistogram
-from streams.metrics import BatchFigures, Metrics, ModelQuality
+from streams.metrics import BatchFigures, Metrics, ModelQuality, QualityFigures
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +31,14 @@ def full() -> Metrics:
             n_conflicts=3,
             arena_rows=5,
             committed_at_s=1_700_000_000.0,
+        )
+    )
+    metrics.count_quality(
+        QualityFigures(
+            n_records=9,
+            events={"click": 8},
+            missing={("click", "title"): 3},
+            problems={Problem("validity", "price", "not_positive"): 2},
         )
     )
     metrics.count_pause("store")

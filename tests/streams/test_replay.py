@@ -133,10 +133,45 @@ def test_a_limit_cuts_what_would_be_sent(path: Path) -> None:
 
 def test_exact_duplicates_are_different_events_unless_dropped(path: Path) -> None:
     kept = list(load([path, path], TAOBAO))
-    dropped = list(load([path, path], TAOBAO, ReplayOptions(drop_duplicates=True)))
+    dropped = list(load([path, path], TAOBAO, ReplayOptions(distinct=True)))
 
     assert len(kept) == 8
     assert times_of(dropped) == [200_000, 300_000, 100_000]
+
+
+def test_distinct_rows_of_several_files_keep_the_header_of_each(tmp_path: Path) -> None:
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    moved = "Country,InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID\n"
+    row = "1,A,MUG,2,2010-12-01 08:26:00,2.5,17850,Japan\n"
+    texts = [header + row, header + row + row.replace("MUG", "CUP"), moved + "Japan," + row[:-7]]
+    paths = [tmp_path / f"{number}.csv" for number in range(3)]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text + "\n")
+
+    records = load(paths, source_named("online-retail"), ReplayOptions(distinct=True))
+
+    events, rejected = decode_batch([record.value for record in records])
+    assert not rejected
+    assert [e.title for e in events if e is not None] == ["MUG", "CUP", "MUG"]
+
+
+def test_a_row_of_several_lines_is_one_row_when_duplicates_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "notes.csv"
+    row = '{},A,"{}\nin a box",2,2010-12-01 08:26:00,2.5,17850,Japan\n'
+    path.write_text("".join(row.format(*pair) for pair in ((1, "MUG"), (2, "CUP"), (1, "MUG"))))
+
+    records = load([path], source_named("online-retail"), ReplayOptions(distinct=True))
+
+    events, rejected = decode_batch([record.value for record in records])
+    assert not rejected
+    assert [e.title for e in events if e is not None] == ["MUG\nin a box", "CUP\nin a box"]
+
+
+def test_a_row_has_the_same_id_whether_duplicates_before_it_are_dropped_or_not(path: Path) -> None:
+    kept = {r.value for r in load([path], TAOBAO)}
+    dropped = {r.value for r in load([path], TAOBAO, ReplayOptions(distinct=True))}
+
+    assert dropped < kept
 
 
 def test_files_of_one_name_in_two_folders_hold_different_events(tmp_path: Path) -> None:
