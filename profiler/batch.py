@@ -150,6 +150,11 @@ class Preparer:
         there. None: whatever comes is at home.
     decoder
         Knows the formats of records.
+
+    Attributes
+    ----------
+    schemas
+        What the decoder opens values with that name a registered schema.
     """
 
     def __init__(
@@ -164,6 +169,7 @@ class Preparer:
         self._screen = screen
         self._homes = homes
         self._decoder = decoder or Decoder()
+        self.schemas = self._decoder.schemas
         self._n_unused = 0
         self._said: list[Said] = []
 

@@ -32,7 +32,7 @@ PSEUDONYM_KEY_CHARACTERS_MIN: Final = 32
 TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models")
 OTHER_VARIABLES: Final = frozenset({"PROFILER_CONFIG", "PROFILER_DATA_DIR"})
 """Variables with our prefix that are not settings: the file's name, and the tests' data folder."""
-SECRETS: Final = ("pseudonym_key", "broker_password")
+SECRETS: Final = ("pseudonym_key", "broker_password", "registry_password")
 """Settings that may be set by ``<name>_file`` instead, which names the file that holds them."""
 
 _HOST_PORT: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+):\d{1,5}"
@@ -136,6 +136,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     mapping_file: Annotated[
         str, Meta(description="TOML file that binds foreign messages to events; see sources.md")
     ] = ""
+    registry_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s@?#]+)?$",
+            description="schema registry of Avro and Protobuf records: `http://` or `https://`",
+        ),
+    ] = ""
+    registry_ca_file: Annotated[
+        str, Meta(description="authorities that vouch for it; by default the system's")
+    ] = ""
+    registry_user: Annotated[str, Meta(description="user of the registry, if it asks for one")] = ""
+    registry_password: Annotated[Secret, Meta(description="password of the same")] = Secret("")
+    registry_password_file: Annotated[
+        str, Meta(description="file that holds it, instead of `PROFILER_REGISTRY_PASSWORD`")
+    ] = ""
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),
@@ -206,6 +221,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
         self._check_format()
         self._check_broker_security()
+        self._check_registry()
         # Waits that are no standstill, and would look like one.
         for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):
             if self.stall_timeout_s <= getattr(self, f"{name}_s"):
@@ -226,6 +242,15 @@ class Settings(Struct, frozen=True, kw_only=True):
         for name in ("broker_user", "broker_password"):
             if bool(getattr(self, name)) != has_user:
                 refuse(name, f"{'is required' if has_user else 'has no effect'} {under}")
+
+    def _check_registry(self) -> None:
+        under = f"under {variable('registry_url')}={self.registry_url}"
+        is_https = self.registry_url.startswith("https:")
+        for name in ("registry_ca_file", "registry_user", "registry_password"):
+            if getattr(self, name) and not is_https:
+                refuse(name, f"needs an https:// address; has no place {under}")
+        if bool(self.registry_user) != bool(self.registry_password):
+            refuse("registry_password", f"goes with {variable('registry_user')}: both or neither")
 
     def topic(self, name: str) -> str:
         """Full name of one of `TOPICS`."""

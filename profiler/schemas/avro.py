@@ -144,7 +144,8 @@ class _Rewriter:
 
     def rewrite(self, schema: Any) -> Any:
         """Give the same schema as the reader needs it."""
-        rewritten, _ = self._type(schema, in_union=False)
+        # A value alone may be empty, as a branch may.
+        rewritten, _ = self._type(schema, in_union=True)
         return rewritten
 
     def _type(self, schema: Any, *, in_union: bool) -> tuple[Any, int]:
