@@ -196,7 +196,7 @@ def schemas_of(settings: Settings) -> Schemas | None:
 
 async def learn_schemas(schemas: Schemas, chunks: Iterable[Chunk], patience: Patience) -> None:
     """Have all schemas at hand that these records name, however long the registry is away."""
-    ids = schemas.missing(record.value for chunk in chunks for record in chunk.records)
+    ids = schemas.missing([record.value for chunk in chunks for record in chunk.records])
     if not ids:
         return
     found: dict[int, Known | None] = {}

@@ -231,7 +231,7 @@ def _decimal(data: bytes, schema: Any, _: Any = None) -> int | float | str:
     if len(data) > DECIMAL_BYTES_MAX:
         return base64_of(data)
     unscaled: int = int.from_bytes(data, "big", signed=True)
-    return unscaled / 10 ** schema["scale"] if schema["scale"] else unscaled
+    return finite_of(unscaled / 10 ** schema["scale"]) if schema["scale"] else unscaled
 
 
 def _date(days: int, *_: Any) -> int | str:

@@ -63,12 +63,13 @@ def protobuf_reader(files: bytes) -> Reader:
     pool = descriptor_pool.DescriptorPool()
     try:
         found = descriptor_pb2.FileDescriptorSet.FromString(files)
-        given = {file.name for file in found.file}
         for file in _WELL_KNOWN:
-            if file.name not in given:
-                pool.AddSerializedFile(file.serialized_pb)
+            pool.AddSerializedFile(file.serialized_pb)
+        # Whoever names a file like one of those means it: what is in it is what we read.
+        known = {file.name for file in _WELL_KNOWN}
         for one in found.file:
-            pool.AddSerializedFile(one.SerializeToString())
+            if one.name not in known:
+                pool.AddSerializedFile(one.SerializeToString())
         own = found.file[-1]
     except (DecodeError, TypeError, LookupError) as fault:
         raise UnusableSchema(f"it is no schema of Protobuf: {fault}") from fault

@@ -21,6 +21,9 @@ Reader = Callable[[bytes], Document]
 MISREAD: Final = (EOFError, ValueError, LookupError, ArithmeticError, TypeError)
 """What a library raises at bytes that do not fit a schema."""
 
+WHOLE_MAX: Final = 2.0**53
+"""Up to here all whole numbers can be told apart."""
+
 _TYPES: Final = frozenset(TYPE_NAMES)
 
 
@@ -57,11 +60,13 @@ def base64_of(data: bytes) -> str:
 
 
 def finite_of(number: float) -> float | str:
-    """Give a number, or the name of what is none: JSON has no infinity.
+    """Give a number, a whole one as such, or the name of what is none: JSON has no infinity.
 
     Examples
     --------
-    >>> finite_of(2.5), finite_of(float("nan")), finite_of(float("-inf"))
-    (2.5, 'nan', '-inf')
+    >>> finite_of(2.5), finite_of(2.0), finite_of(float("nan")), finite_of(float("-inf"))
+    (2.5, 2, 'nan', '-inf')
     """
+    if number.is_integer() and -WHOLE_MAX <= number <= WHOLE_MAX:
+        return int(number)
     return number if number - number == 0.0 else str(number)
