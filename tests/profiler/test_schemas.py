@@ -144,6 +144,14 @@ def test_a_record_without_a_type_is_of_the_type_that_it_is_named_after(
     assert avro_reader(json.dumps(["null", schema]))(b"\2\2").get("type") == kind
 
 
+@pytest.mark.parametrize("branch", [-1, -2, 2, 2**40])
+def test_a_branch_that_is_none_does_not_fit(branch: int) -> None:
+    read = avro_reader(json.dumps(["null", record_of(ts="long")]))
+
+    with pytest.raises(ValueError, match="no such branch"):
+        read(zigzag(branch) + b"\2")
+
+
 def test_a_type_that_the_message_has_counts() -> None:
     schema = record_of(type="string") | {"name": "Click"}
 

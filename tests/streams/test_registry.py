@@ -334,6 +334,17 @@ def test_whatever_is_no_answer_is_waited_out(registry: SchemaRegistry, answer: A
     assert registry.url.removeprefix("http://") in str(fault.value)
 
 
+def test_the_password_goes_nowhere_else(registry: SchemaRegistry) -> None:
+    with SchemaRegistry() as elsewhere:
+        number = elsewhere.register("t", AVRO)
+        registry.answer = (302, {"Location": f"{elsewhere.url}/schemas/ids/{number}"}, b"")
+
+        with pytest.raises(RegistryUnavailable, match="302"):
+            Registry(registry.url, "profiler", "secret").known(number)
+
+        assert elsewhere.requests == []
+
+
 def test_a_registry_that_is_away_is_waited_out(registry: SchemaRegistry) -> None:
     registry.stop()
 
