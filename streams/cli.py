@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "demo",
     "worker",
     "replay",
+    "backfill",
     "simulate",
     "get",
     "audit",
