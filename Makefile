@@ -71,7 +71,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal -p 3.11 --generate-hashes --no
 
 lock: install ## Regenerate the lock files from pyproject.toml
 	$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
-	$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(LOCK) -c requirements.lock --extra avro --extra protobuf pyproject.toml -o requirements-runtime.lock
 	$(LOCK) -c requirements.lock --group build -o requirements-build.lock
 
 clean: ## Remove .venv and all caches

@@ -153,6 +153,11 @@ class Preparer:
     parts
         Number of parts of a load (`profiler.dedupe.PARTS`), in place of the homes' partitions: what
         does not come in its subject's part is forwarded to that.
+
+    Attributes
+    ----------
+    schemas
+        What the decoder opens values with that name a registered schema.
     """
 
     def __init__(
@@ -169,6 +174,7 @@ class Preparer:
         self._homes = homes
         self._decoder = decoder or Decoder()
         self._parts = parts
+        self.schemas = self._decoder.schemas
         self._n_unused = 0
         self._n_outside = 0
         self._said: list[Said] = []

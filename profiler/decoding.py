@@ -1,12 +1,13 @@
 """From records to events, whatever format each record is in.
 
 Native events are decoded at once (`profiler.events.decode_batch`). What is none of them, or has
-headers that say more, is looked at again, one by one, by the formats that recognise it.
+headers that say more, is looked at again, one by one, by the formats that recognise it. Values that
+name a registered schema are opened first (`profiler.schemas`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from profiler.events import (
     event_of,
 )
 from profiler.records import Record
+from profiler.schemas import Opened, Schemas, is_framed
 from profiler.sources import FORMATS, Format, Message
 
 EVENTS_MAX: Final = 1_000
@@ -53,6 +55,11 @@ class Decoded(NamedTuple):
 class Decodes(Protocol):
     """What turns records into events: a `Decoder`, or somebody who watches one."""
 
+    @property
+    def schemas(self) -> Schemas | None:
+        """Registered schemas that it knows; None if it opens no such records."""
+        ...
+
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Events of these records."""
         ...
@@ -67,6 +74,8 @@ class Decoder:
         Those that are recognised besides native events.
     only
         All records are of this format: nothing is recognised.
+    schemas
+        Opens values that name a registered schema; without them such values are refused.
 
     Examples
     --------
@@ -80,25 +89,34 @@ class Decoder:
     ('alice', 'cup', 'web:7', array([0]), [Rejected(index=1, reason='malformed')])
     """
 
-    def __init__(self, formats: Sequence[Format] = FORMATS, only: Format | None = None) -> None:
+    def __init__(
+        self,
+        formats: Sequence[Format] = FORMATS,
+        only: Format | None = None,
+        schemas: Schemas | None = None,
+    ) -> None:
+        self.schemas = schemas
         self._formats = formats
         self._only = only
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Events of these records."""
+        values = [record.value for record in records]
+        opened = {} if self.schemas is None else self.schemas.open_all(values)
         if self._only is not None:
-            return self._again(records, [None] * len(records), {}, range(len(records)))
-        events, rejected = decode_batch([record.value for record in records])
+            return self._again(records, opened, [None] * len(records), {}, range(len(records)))
+        events, rejected = _decode_opened(values, opened) if opened else decode_batch(values)
         doubtful = [i for i, r in enumerate(records) if r.headers and _is_marked(r)]
         if not rejected and not doubtful:
             # Mypy cannot know that without a rejection there is no gap.
             return Decoded(events, np.arange(len(records)), [], 0)  # type: ignore[arg-type]
         reasons = {r.index: r.reason for r in rejected}
-        return self._again(records, events, reasons, sorted({*doubtful, *reasons}))
+        return self._again(records, opened, events, reasons, sorted({*doubtful, *reasons}))
 
     def _again(
         self,
         records: Sequence[Record],
+        opened: Mapping[int, Opened],
         native: Sequence[AnyEvent | None],
         reasons: dict[int, str],
         doubtful: Sequence[int],
@@ -107,7 +125,7 @@ class Decoder:
         found: list[Sequence[AnyEvent]] = [[e] if e is not None else () for e in native]
         n_unused = 0
         for i in doubtful:
-            result = self._foreign(records[i])
+            result = self._foreign(records[i], opened.get(i))
             if result is None:
                 continue
             reasons.pop(i, None)
@@ -124,18 +142,44 @@ class Decoder:
             n_unused,
         )
 
-    def _foreign(self, record: Record) -> list[AnyEvent] | str | None:
+    def _foreign(self, record: Record, opened: Opened | None) -> list[AnyEvent] | str | None:
         """Events of a record, or why there are none; None if no format knows it."""
         value = record.value
         if value is None:
             return "malformed" if self._only else None
         if len(value) > EVENT_BYTES_MAX:
             return "oversize"
-        message = Message(value, record.headers, record.timestamp)
+        if opened is None and is_framed(value):
+            return "unknown_schema"
+        opened = opened or Opened(text=value)
+        if opened.reason is not None:
+            return opened.reason
+        message = Message(opened.text or b"", record.headers, record.timestamp, opened.document)
         for format in self._formats if self._only is None else (self._only,):
             if format.recognises(message):
                 return _validated(format, message)
         return "malformed" if self._only else None
+
+
+def _decode_opened(
+    values: Sequence[bytes | None], opened: Mapping[int, Opened]
+) -> tuple[list[AnyEvent | None], list[Rejected]]:
+    """Do what `decode_batch` does, for values of which some name a schema."""
+    read = {i: one for i, one in opened.items() if one.text is None}
+    plain = [i for i in range(len(values)) if i not in read]
+    decoded, refused = decode_batch([opened[i].text if i in opened else values[i] for i in plain])
+    events: list[AnyEvent | None] = [None] * len(values)
+    for i, event in zip(plain, decoded, strict=True):
+        events[i] = event
+    rejected = [Rejected(plain[r.index], r.reason) for r in refused]
+    for i, one in read.items():
+        found = one.reason if one.document is None else event_of(one.document)
+        assert found is not None, "what was opened is text, a document, or a reason"
+        if isinstance(found, str):
+            rejected.append(Rejected(i, found))
+        else:
+            events[i] = found
+    return events, sorted(rejected, key=lambda r: r.index)
 
 
 def _is_marked(record: Record) -> bool:

@@ -12,7 +12,9 @@
     ├── StoreError              the profile store
     │   ├── StoreUnavailable    cannot be reached now: pause, back off, try again
     │   └── StoreRestarted      may have lost writes: drop what is in memory, read again from Kafka
-    └── BrokerUnavailable       Kafka cannot be reached now: pause, back off, try again
+    ├── BrokerUnavailable       Kafka cannot be reached now: pause, back off, try again
+    ├── RegistryUnavailable     the schema registry cannot be reached now: the same
+    └── UnusableSchema          a registered schema by which no record can be read
 
 A fault of a single event is not an exception but a value, `profiler.events.Rejected`.
 """
@@ -86,3 +88,11 @@ class StoreRestarted(StoreError):
 
 class BrokerUnavailable(ProfilerError):
     """Kafka cannot be reached now."""
+
+
+class RegistryUnavailable(ProfilerError):
+    """The schema registry cannot be reached now, or gives no answer that can be used."""
+
+
+class UnusableSchema(ProfilerError):
+    """A registered schema is none, or by it a few bytes could fill the memory; says why."""

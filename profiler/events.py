@@ -210,7 +210,7 @@ FIELDS: Final[tuple[str, ...]] = tuple(
 REASONS: Final[tuple[str, ...]] = (
     "malformed",
     "oversize",
-    "unknown_type",
+    *("unknown_type", "unknown_schema"),
     "invalid:type",
     "invalid:subject",
     *(f"invalid:{name}" for name in FIELDS),

@@ -18,6 +18,7 @@ from profiler.errors import (
     BrokerUnavailable,
     ConfigurationError,
     ProfilerError,
+    RegistryUnavailable,
     StoreUnavailable,
     UsageError,
 )
@@ -98,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(f"the store does not answer: {fault}; see PROFILER_STORE_URL", 1)
     except BrokerUnavailable as fault:
         return _say(f"{fault}; see PROFILER_BROKERS and PROFILER_BROKER_SECURITY", 1)
+    except RegistryUnavailable as fault:
+        return _say(f"the schema registry does not answer: {fault}; see PROFILER_REGISTRY_URL", 1)
     except ProfilerError as fault:
         return _say(str(fault), 1)
     except OSError as fault:

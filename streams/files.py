@@ -1,4 +1,4 @@
-"""Data files as lines: JSON lines or separated fields, gzipped or not, and Parquet.
+"""Data files as lines: JSON lines or separated fields, packed by gzip or zstd or not, and Parquet.
 
 What a file is shows in its first bytes, not in its name. A source reads lines (`profiler.sources`),
 so Parquet is rendered in the source's own text form, by Arrow, in compiled code.
@@ -32,6 +32,11 @@ LINE_BYTES_MAX: Final = 67_108_864
 PARQUET_ROWS: Final = 65_536
 """Rows of a Parquet file that are in memory at a time."""
 
+PARQUET_BUFFER_BYTES: Final = 1_048_576
+"""Of each column; without it a whole row group is read, however large its writer made it."""
+
+UNPACK_BYTES: Final = 1_048_576
+
 
 def read_lines(path: Path, form: Form) -> Iterator[bytes]:
     """Give the lines of a data file, with their line ends.
@@ -52,10 +57,8 @@ def read_lines(path: Path, form: Form) -> Iterator[bytes]:
         with path.open("rb") as plain, _unpacked(plain) as file:
             start = file.peek(len(_PARQUET))
             if start.startswith(_PARQUET):
-                # Parquet is read from its end: one that is gzipped has to be unpacked wholly.
-                yield from _parquet_lines(
-                    io.BytesIO(file.read()) if isinstance(file.raw, gzip.GzipFile) else file, form
-                )
+                # Parquet is read from its end: one that is packed has to be unpacked wholly.
+                yield from _parquet_lines(file if file is plain else io.BytesIO(file.read()), form)
             elif start.startswith(_ZIP):
                 raise UsageError(
                     f"{path} is a zip file or a spreadsheet: unpack or export it first"
@@ -80,27 +83,47 @@ def stem(path: Path) -> str:
     >>> stem(Path("data/UserBehavior.csv.gz")), stem(Path("2019-Oct.csv"))
     ('data/UserBehavior', '2019-Oct')
     """
-    return (path.parent / Path(path.name.removesuffix(".gz")).stem).as_posix()
+    return (path.parent / Path(unpacked_name(path)).stem).as_posix()
+
+
+def unpacked_name(path: Path) -> str:
+    """Name of a file, without the extension of what packed it.
+
+    Examples
+    --------
+    >>> unpacked_name(Path("data/2019-Oct.csv.zst"))
+    '2019-Oct.csv'
+    """
+    return path.name.removesuffix(".gz").removesuffix(".zst")
 
 
 def _unpacked(plain: IO[bytes]) -> io.BufferedReader:
     assert isinstance(plain, io.BufferedReader)
-    if not plain.peek(2).startswith(_GZIP):
-        return plain
-    return io.BufferedReader(gzip.GzipFile(fileobj=plain), buffer_size=1 << 20)
+    start = plain.peek(len(_ZSTD))
+    if start.startswith(_GZIP):
+        return io.BufferedReader(gzip.GzipFile(fileobj=plain), UNPACK_BYTES)
+    if start.startswith(_ZSTD):
+        _require_pyarrow("zstd")
+        return io.BufferedReader(pa.CompressedInputStream(plain, "zstd"), UNPACK_BYTES)
+    return plain
+
+
+def _require_pyarrow(what: str) -> None:
+    if pa is None:
+        raise UsageError(
+            f"reading {what} needs pyarrow: pip install 'streaming-user-profiles[parquet]'"
+        )
 
 
 def _parquet_lines(file: Any, form: Form) -> Iterator[bytes]:
-    if pa is None:
-        raise UsageError(
-            "reading Parquet needs pyarrow: pip install 'streaming-user-profiles[parquet]'"
-        )
+    _require_pyarrow("Parquet")
     try:
-        batches = parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS)
+        opened = parquet.ParquetFile(file, buffer_size=PARQUET_BUFFER_BYTES, pre_buffer=False)
+        batches = opened.iter_batches(batch_size=PARQUET_ROWS)
         render = _csv_lines if form == "csv" else _json_lines
         for number, batch in enumerate(batches):
             yield from render(batch, number == 0)
-    except pa.ArrowException as fault:
+    except (pa.ArrowException, ValueError, TypeError) as fault:
         raise UsageError(f"the Parquet file cannot be read: {fault}") from fault
 
 
@@ -121,17 +144,29 @@ def _csv_lines(batch: Any, is_first: bool) -> Iterator[bytes]:
 def _json_lines(batch: Any, is_first: bool) -> Iterator[bytes]:
     """Objects without their nulls; times as milliseconds, as in native events."""
     columns = {
-        name: column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-        if pa.types.is_timestamp(column.type)
-        else column
+        name: _json_values(column)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
-    for row in pa.table(columns).to_pylist():
-        present = {name: value for name, value in row.items() if value is not None}
-        yield msgspec.json.encode(present) + b"\n"
+    for values in zip(*columns.values(), strict=True):
+        # Data frames write a missing number as one that is not equal to itself.
+        present = {
+            name: value
+            for name, value in zip(columns, values, strict=True)
+            if value is not None and value == value
+        }
+        yield _ENCODE(present) + b"\n"
+
+
+def _json_values(column: Any) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+    values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    return values
 
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _PARQUET: Final = b"PAR1"
 _ZIP: Final = b"PK\x03\x04"
+_ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode

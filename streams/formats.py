@@ -9,6 +9,7 @@ from profiler.decoding import Decoder
 from profiler.errors import ConfigurationError, UsageError
 from profiler.sources import FORMATS, Format, Messages, Source, source_named
 from profiler.sources.mapping_file import parse_mapping
+from streams.registry import schemas_of
 from streams.settings import Settings, variable
 
 NATIVE: Final = "native"
@@ -17,20 +18,25 @@ NATIVE: Final = "native"
 def decoder_of(settings: Settings) -> Decoder:
     """Make the decoder of records that the settings want; reads the mapping file.
 
+    Where they name a schema registry, the decoder asks it for what it does not know.
+
     Raises
     ------
     ConfigurationError
-        If the mapping file cannot be read or makes no sense.
+        If the mapping file cannot be read or makes no sense, or the registry's authorities cannot
+        be read.
     """
+    schemas = schemas_of(settings)
     mapping: tuple[Format, ...] = ()
     if settings.mapping_file:
         mapping = (read_mapping(Path(settings.mapping_file), variable("mapping_file")),)
     known = (*mapping, *FORMATS)
     if settings.format == "auto":
-        return Decoder(known)
+        return Decoder(known, schemas=schemas)
     if settings.format == NATIVE:
-        return Decoder(())
-    return Decoder(only=next(format for format in known if format.name == settings.format))
+        return Decoder((), schemas=schemas)
+    only = next(format for format in known if format.name == settings.format)
+    return Decoder(only=only, schemas=schemas)
 
 
 def read_mapping(path: Path, option: str) -> Format:

@@ -10,19 +10,31 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from profiler.errors import BrokerUnavailable, StoreRestarted, StoreUnavailable
+from profiler.errors import (
+    BrokerUnavailable,
+    RegistryUnavailable,
+    StoreRestarted,
+    StoreUnavailable,
+)
 from streams.log import get_logger
 from streams.metrics import Metrics
 
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 
+_SIDES: Final[dict[type[Exception], str]] = {
+    StoreUnavailable: "store",
+    BrokerUnavailable: "broker",
+    RegistryUnavailable: "registry",
+}
+_AWAY: Final = tuple(_SIDES)
+
 _log = get_logger(component="worker")
 _Result = TypeVar("_Result")
 
 
 class Patience:
-    """Repeats actions on a store or a broker that is away, with growing pauses.
+    """Repeats actions on a store, broker or registry that is away, with growing pauses.
 
     Parameters
     ----------
@@ -46,9 +58,9 @@ class Patience:
             while True:
                 try:
                     result = await action()
-                except (StoreUnavailable, BrokerUnavailable) as fault:
+                except _AWAY as fault:
                     if side is None:
-                        side = "store" if isinstance(fault, StoreUnavailable) else "broker"
+                        side = _SIDES[type(fault)]
                         self._begin(side, fault)
                 except StoreRestarted:
                     # It answers again, although not what was hoped for.
@@ -75,7 +87,7 @@ class Patience:
         if side in self._answered:
             _log.info("resumed", waited_for=side)
 
-    def _begin(self, side: str, fault: StoreUnavailable | BrokerUnavailable) -> None:
+    def _begin(self, side: str, fault: Exception) -> None:
         self._waiting[side] += 1
         # A read and a write may wait at the same time: that is one pause.
         if self._waiting[side] == 1:

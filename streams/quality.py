@@ -22,9 +22,9 @@ from profiler.records import RawRecord, Record
 from profiler.sources import FORMAT_NAMES, FORMATS, Converted, Row, Source
 from streams.assembly import screen
 from streams.eventlog import Ends, ends_of_topic, portions_until
-from streams.files import read_lines, stem
+from streams.files import stem
 from streams.formats import NATIVE, decoder_of, read_mapping
-from streams.replay import require_readable
+from streams.replay import lines_of, require_readable
 from streams.settings import Settings
 
 PORTION_ROWS: Final = 8_192
@@ -88,7 +88,7 @@ def survey_files(
     survey = Survey(_now_ms() if now_ms is None else now_ms)
     for path in paths:
         file = _File(path, survey, told, limit)
-        lines = takewhile(file.has_room, read_lines(path, source.form))
+        lines = takewhile(file.has_room, lines_of(path, source))
         for record in source.convert(lines, stem(path), file.see):
             file.take(record)
         file.flush()

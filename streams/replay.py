@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from profiler.errors import UsageError
 from profiler.sources import SOURCES, Converted, Row, See, Source
+from profiler.sources.table import objects_of_table
 from streams.console import require_files, require_writable
-from streams.files import read_lines, stem
+from streams.files import read_lines, stem, unpacked_name
 from streams.formats import decoder_of
 from streams.ledger import Ledger, passes_screen
 from streams.producer import EventProducer, ProducerOptions
@@ -29,6 +30,7 @@ SLEEP_S_MIN: Final = 0.001
 """Shorter waits are left out: a sleep is not more exact than this."""
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv")
+MAPPING: Final = "mapping"
 
 PROGRESS_RECORDS: Final = 500
 
@@ -178,7 +180,7 @@ def load(
     require_readable(paths, source)
     see = _first_of_equals() if options.distinct else None
     records: Iterable[Converted] = chain.from_iterable(
-        source.convert(read_lines(path, source.form), stem(path), see) for path in paths
+        source.convert(lines_of(path, source), stem(path), see) for path in paths
     )
     if options.sort or options.speed.time_factor is not None:
         records = by_event_time(records)
@@ -253,12 +255,23 @@ def paced(
         yield record
 
 
+def lines_of(path: Path, source: Source) -> Iterator[bytes]:
+    """Give the lines of a data file in the form that a source reads."""
+    lines = read_lines(path, source.form)
+    return objects_of_table(lines) if source.form == "json" and _is_table(path) else lines
+
+
+def _is_table(path: Path) -> bool:
+    return unpacked_name(Path(path.name.lower())).endswith(TABLE_SUFFIXES)
+
+
 def _require_form(path: Path, source: Source) -> None:
-    name = path.name.lower().removesuffix(".gz")
-    if source.form == "json" and name.endswith(TABLE_SUFFIXES):
+    # A mapping file says which columns mean what, and in which units.
+    if source.form == "json" and _is_table(path) and source.name != MAPPING:
         others = ", ".join(other.name for other in SOURCES if other.form == "csv")
         raise UsageError(
-            f"{path}: source {source.name} reads JSON lines and Parquet; CSV is for: {others}"
+            f"{path}: source {source.name} reads JSON lines and Parquet; CSV is for: {others}, "
+            "and for mapping files"
         )
 
 

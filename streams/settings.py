@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from profiler.events import TS_MAX_MS
-from profiler.sources.table import moment
+from streams.event_settings import EventSettings
 from streams.secret import Secret as Secret  # whoever builds settings needs it too
 from streams.setting_values import (
     PREFIX,
@@ -34,13 +33,13 @@ PSEUDONYM_KEY_CHARACTERS_MIN: Final = 32
 TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models")
 OTHER_VARIABLES: Final = frozenset({"PROFILER_CONFIG", "PROFILER_DATA_DIR"})
 """Variables with our prefix that are not settings: the file's name, and the tests' data folder."""
-SECRETS: Final = ("pseudonym_key", "broker_password")
+SECRETS: Final = ("pseudonym_key", "broker_password", "registry_password")
 """Settings that may be set by ``<name>_file`` instead, which names the file that holds them."""
 
 _HOST_PORT: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+):\d{1,5}"
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class Settings(EventSettings, frozen=True, kw_only=True):
     """All settings of a process. See ``docs/settings.md``, whose table a test compares with this.
 
     Examples
@@ -119,33 +118,6 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="how long an untouched profile lives, s; must exceed the retention",
         ),
     ] = 34_560_000
-    clock_skew_max_s: Annotated[
-        int,
-        Meta(ge=0, le=315_360_000, description="how far an event may lie after its record, s"),
-    ] = 3_600
-    event_age_max_s: Annotated[
-        int,
-        Meta(ge=1, le=3_153_600_000, description="how far an event may lie before its record, s"),
-    ] = 315_360_000
-    historical_sources: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
-        Meta(description="sources whose events may be older than that; separated by commas"),
-    ] = ("taobao", "online-retail", "retailrocket", "rees46", "otto", "yoochoose", "movielens")
-    live_from: Annotated[
-        str,
-        Meta(description="leave events before this time (RFC 3339) to `profiler backfill`"),
-    ] = ""
-    format: Annotated[
-        Literal["auto", "native", "cloudevents", "snowplow", "ga4", "segment", "mapping"],
-        Meta(description="what records of events are: one format, or each recognised by itself"),
-    ] = "auto"
-    mapping_file: Annotated[
-        str, Meta(description="TOML file that binds foreign messages to events; see sources.md")
-    ] = ""
-    quality_records_per_s: Annotated[
-        int,
-        Meta(ge=0, le=2_000, description="records looked at for `profiler_quality_*`; 0: none"),
-    ] = 1_000
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),
@@ -214,20 +186,12 @@ class Settings(Struct, frozen=True, kw_only=True):
                 "batch_events_max",
                 f"must not exceed PROFILER_QUEUE_EVENTS_MAX ({self.queue_events_max})",
             )
-        self._check_format()
-        if self.live_from and not self.live_from_ms:
-            refuse("live_from", f"{self.live_from!r}: give a time like 2024-06-01T00:00:00Z")
+        self.check_events()
         self._check_broker_security()
         # Waits that are no standstill, and would look like one.
         for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):
             if self.stall_timeout_s <= getattr(self, f"{name}_s"):
                 refuse("stall_timeout_s", f"must exceed {variable(f'{name}_s')}")
-
-    def _check_format(self) -> None:
-        if self.format == "mapping" and not self.mapping_file:
-            refuse("format", f"mapping needs {variable('mapping_file')}")
-        if self.mapping_file and self.format not in ("auto", "mapping"):
-            refuse("mapping_file", f"has no effect under {variable('format')}={self.format}")
 
     def _check_broker_security(self) -> None:
         under = f"under {variable('broker_security')}={self.broker_security}"
@@ -238,12 +202,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         for name in ("broker_user", "broker_password"):
             if bool(getattr(self, name)) != has_user:
                 refuse(name, f"{'is required' if has_user else 'has no effect'} {under}")
-
-    @property
-    def live_from_ms(self) -> int:
-        """The time of `live_from`; 0 where it says nothing."""
-        found = moment(self.live_from)
-        return found if isinstance(found, int) and 0 < found <= TS_MAX_MS else 0
 
     def topic(self, name: str) -> str:
         """Full name of one of `TOPICS`."""
@@ -308,7 +266,8 @@ def settings_from_process() -> Settings:
 def settings_table() -> str:
     """Write the Markdown table of ``docs/settings.md``."""
     rows = ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for field in msgspec.structs.fields(Settings):
+    fields = msgspec.structs.fields(Settings)
+    for field in sorted(fields, key=lambda field: not field.required):
         kind, meta = get_args(field.type)
         is_empty = field.default in ("", Secret(""))
         shown = "–" if is_empty else f"`{as_text(field.default)}`"

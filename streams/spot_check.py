@@ -16,6 +16,7 @@ from profiler.decoding import Decoded, Decodes
 from profiler.quality.facts import Problem, facts_of, presences
 from profiler.quality.problems import problems_of
 from profiler.records import Record
+from profiler.schemas import Schemas
 from streams.metrics import Metrics, QualityFigures
 
 INTERVAL_S: Final = 1.0
@@ -48,6 +49,11 @@ class SpotCheck:
         self._records_max = int(records_per_s * INTERVAL_S)
         self._clock_s = clock_s
         self._due_s = 0.0
+
+    @property
+    def schemas(self) -> Schemas | None:
+        """Those of the decoder."""
+        return self._decoder.schemas
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Events of these records."""

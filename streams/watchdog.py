@@ -119,8 +119,11 @@ class Watchdog:
                 return
 
     async def _see(self, places: Callable[[], Collection[Place]]) -> Collection[Place] | None:
-        """What the app has, as told by its own loop; None while it waits for its store."""
-        is_paused = self._metrics.value("profiler_paused", waiting_for="store") > 0
+        """What the app has, as told by its own loop; None while it waits for the other side."""
+        is_paused = any(
+            self._metrics.value("profiler_paused", waiting_for=side) > 0
+            for side in ("store", "registry")
+        )
         return None if is_paused or not await self._health.store_answers() else places()
 
     def _look(self, seeing: Future[Collection[Place] | None]) -> str | None:

@@ -36,6 +36,7 @@ from streams.inbox import Delivery, Inbox
 from streams.log import get_logger
 from streams.metrics import BatchFigures, Metrics
 from streams.patience import Patience
+from streams.registry import learn_schemas
 from streams.store import Store
 from streams.tasks import together
 from streams.updater import Updater, Work, rejected_records
@@ -137,6 +138,7 @@ class Worker:
         self._limits = limits
         self._patience = Patience(metrics)
         self._homes = Homes(topics, forwards, self._patience)
+        self._schemas = preparer.schemas
         self._updater = Updater(spec, preparer, bank, Arena(spec, limits.arena_rows), store)
         self._committer = Committer(
             store=store,
@@ -285,6 +287,8 @@ class Worker:
         async def load(pids: Sequence[str]) -> list[bytes | None]:
             return await self._patience.until_done(lambda: self._store.load(pids))
 
+        if self._schemas is not None:
+            await learn_schemas(self._schemas, chunks, self._patience)
         self._last_batch_s = time.monotonic()
         return await self._updater.compute(chunks, load)
 

@@ -26,6 +26,9 @@ EFFECTS = (
     *("os", "sys", "io", "pathlib", "shutil", "tempfile", "glob", "time", "secrets", "uuid"),
     *("logging", "structlog", "prometheus_client", "click", "pickle", "marshal", "shelve"),
 )
+NO_EFFECTS = {"io.BytesIO"}
+"""Memory that is read like a file, which some libraries insist on."""
+
 EFFECTFUL_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 CLOCK_CALLS = {"now", "utcnow", "today"}
 CHANCE_CALLS = {"random.Random", "np.random.default_rng"}
@@ -43,8 +46,11 @@ def imports_of(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports are not used"
             assert node.module is not None
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            if names <= NO_EFFECTS:
+                continue
             yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from names
 
 
 def within(name: str, package: str) -> bool:

@@ -33,6 +33,8 @@ class Message:
         Names and values, as Kafka has them.
     stamped_ms
         The record's own timestamp, ms; None where there is none.
+    document
+        What the value says, where that is known: it was no JSON.
 
     Examples
     --------
@@ -46,9 +48,12 @@ class Message:
         value: bytes,
         headers: Sequence[tuple[str, bytes]] = (),
         stamped_ms: int | None = None,
+        document: Fields | None = None,
     ) -> None:
         self.value = value
         self.stamped_ms = stamped_ms
+        if document is not None:
+            self.document = document
         self._headers = headers
 
     @cached_property

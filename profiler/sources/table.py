@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from profiler.errors import UsageError
@@ -24,6 +25,7 @@ ROW_LINES_MAX: Final = 16
 """A row of more lines is none: somewhere in it is a quote that was never meant to open a field."""
 
 MOMENT_CHARS_MAX: Final = 64
+DELIMITERS: Final = (",", ";", "\t")
 
 Fields = Sequence[str]
 """Fields of one row in the order of the table's columns; a missing one is empty."""
@@ -116,6 +118,31 @@ class Table(Struct, frozen=True):
                 f"{stem}: no column {', '.join(missing)}; is this a file of source {self.name}?"
             )
         return tuple(place.get(name.lower(), len(header)) for name in self.columns)
+
+
+def objects_of_table(lines: Iterable[bytes]) -> Iterator[bytes]:
+    r"""Rows of a table with a header as lines of JSON, for formats that read objects.
+
+    Every value is text, an empty field is none. What separates fields shows in the header. A row
+    that is none is passed on as its original first line.
+
+    Examples
+    --------
+    >>> list(objects_of_table([b"who;what\n", b"alice;cup\n", b"bob;\n", b"bob\n"]))
+    [b'{"who":"alice","what":"cup"}\n', b'{"who":"bob"}\n', b'bob\n']
+    """
+    lines = iter(lines)
+    header = next(lines, b"")
+    delimiter = max(DELIMITERS, key=lambda one: header.count(one.encode()))
+    source = _Lines(chain((header,), lines), delimiter)
+    rows = _records(source)
+    names = next(rows, None) or []
+    for row in rows:
+        if row is None or len(row) != len(names):
+            yield source.reject_row() + b"\n"
+        else:
+            fields = {name.strip(): field for name, field in zip(names, row, strict=True) if field}
+            yield msgspec.json.encode(fields) + b"\n"
 
 
 def integer(text: str) -> int | str:

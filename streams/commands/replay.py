@@ -64,8 +64,8 @@ def command(
 ) -> None:
     """Send data files to the topic of events.
 
-    Reads JSON lines, CSV and Parquet, also gzipped. Rows that cannot be read are sent as they are,
-    so that they end among the dead letters with their reason.
+    Reads JSON lines, CSV and Parquet, also packed by gzip or zstd. Rows that cannot be read are
+    sent as they are, so that they end among the dead letters with their reason.
 
     Events of a public data set get the id source:file:row, where file is the path as given here,
     without extensions.

@@ -24,7 +24,7 @@ from profiler.events import (
 )
 
 CLICK = b'{"type":"click","ts":1,"user_id":"u"'
-LATER_STEPS = {"clock_skew", "too_old", "update_failed"}
+LATER_STEPS = {"unknown_schema", "clock_skew", "too_old", "update_failed"}
 """Reasons that are found after decoding."""
 FALLBACK = "invalid:event"
 """For faults that name no field; none is known."""

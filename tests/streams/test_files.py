@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
+import subprocess
+import sys
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from profiler.errors import UsageError
@@ -26,6 +31,28 @@ def test_plain_and_gzipped_files_give_the_same_lines(tmp_path: Path) -> None:
 
     assert list(read_lines(plain, "csv")) == LINES
     assert list(read_lines(packed, "csv")) == LINES
+
+
+def test_a_file_packed_by_zstd_gives_the_same_lines(tmp_path: Path) -> None:
+    packed = tmp_path / "x.csv.zst"
+    halves = (b"".join(LINES)[:5], b"".join(LINES)[5:])
+    packed.write_bytes(b"".join(map(zstd, halves)))
+
+    assert list(read_lines(packed, "csv")) == LINES
+    assert stem(packed) == (tmp_path / "x").as_posix()
+
+
+def test_a_damaged_zstd_file_is_reported_by_name(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jsonl.zst"
+    cut.write_bytes(zstd(bytes(range(256)) * 1_000)[:-20])
+
+    with pytest.raises(UsageError, match=r"cut\.jsonl\.zst: Truncated"):
+        list(read_lines(cut, "json"))
+
+
+def zstd(data: bytes) -> bytes:
+    packed: bytes = pa.Codec("zstd").compress(data).to_pybytes()
+    return packed
 
 
 def test_a_gzipped_file_is_known_by_its_bytes_not_its_name(tmp_path: Path) -> None:
@@ -123,6 +150,65 @@ def test_native_events_in_parquet_lose_their_nulls_and_keep_their_times(tmp_path
 
     assert not rejected
     assert [event.ts for event in events if event is not None] == [1_000, 2_000]
+
+
+def test_values_of_parquet_are_what_json_would_have(tmp_path: Path) -> None:
+    day = dt.date(2026, 3, 1)
+    table = pa.table(
+        {
+            "price": pa.array([Decimal("19.99"), None], pa.decimal128(9, 2)),
+            "frame": [float("nan"), 2.0],
+            "at": pa.array([1_772_355_600_123_999_999, None], pa.timestamp("ns", tz="UTC")),
+            "day": [day, None],
+            "empty": pa.nulls(2),
+            "traits": pa.array([[("plan", "pro")], None], pa.map_(pa.string(), pa.string())),
+            "lines": [[{"sku": "cup", "cost": Decimal("1.50"), "at": None}], []],
+            "data": [b"\0\1", None],
+            "kind": pa.array(["a", "b"]).dictionary_encode(),
+            "whole": pa.array([2**63, None], pa.uint64()),
+        }
+    )
+    path = tmp_path / "values.parquet"
+    parquet.write_table(table, path)
+
+    first, second = (msgspec.json.decode(line) for line in read_lines(path, "json"))
+
+    assert first == {
+        "price": 19.99,
+        "at": 1_772_355_600_123,
+        "day": "2026-03-01",
+        "traits": {"plan": "pro"},
+        "lines": [{"sku": "cup", "cost": 1.5, "at": None}],
+        "data": "AAE=",
+        "kind": "a",
+        "whole": 2**63,
+    }
+    assert second == {"frame": 2.0, "lines": [], "kind": "b"}
+
+
+def test_of_a_large_row_group_only_a_part_is_in_memory(tmp_path: Path) -> None:
+    n_rows = 1_000_000
+    path = tmp_path / "large.parquet"
+    text = pa.array(["x" * 64]).take(pa.array([0] * n_rows))
+    parquet.write_table(
+        pa.table({"a": text, "b": text}),
+        path,
+        row_group_size=n_rows,
+        compression="none",
+        use_dictionary=False,
+    )
+    # In a process of its own: what one has had at most is never forgotten.
+    code = (
+        "import sys, pathlib; from streams.files import read_lines;"
+        "most = lambda: int(pathlib.Path('/proc/self/status').read_text()"
+        ".partition('VmHWM:')[2].split()[0]) * 1_024;"
+        "before = most(); next(read_lines(pathlib.Path(sys.argv[1]), 'json'));"
+        "print(most() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+
+    assert path.stat().st_size > 130_000_000
+    assert int(done.stdout) < 120_000_000
 
 
 def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:

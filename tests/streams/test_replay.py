@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from profiler.errors import UsageError
 from profiler.events import decode_batch
 from profiler.sources import Converted, source_named
+from streams.formats import source_of
 from streams.replay import (
     MAX_SPEED,
     ReplayOptions,
@@ -192,6 +194,44 @@ def test_a_table_is_no_file_of_a_source_of_json(tmp_path: Path, name: str) -> No
 
     with pytest.raises(UsageError, match=r"native reads JSON lines.*: taobao, online-retail"):
         load([path], source_named("native"))
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "orders.CSV.gz", "orders.tsv"])
+def test_a_mapping_file_binds_the_columns_of_a_table(tmp_path: Path, name: str) -> None:
+    mapping = tmp_path / "shop.toml"
+    mapping.write_text(
+        """[order]
+        type = "purchase"
+        [order.fields]
+        ts = { path = "at", unit = "iso" }
+        user_id = "customer no"
+        title = "what"
+        price = { path = "cents", unit = "cents" }
+        """
+    )
+    rows = [
+        "at;customer no;what;cents",
+        '2026-03-01;7;"a ""red"" cup; large";450',
+        "2026-03-02;8;;",
+        "2026-03-03;9",
+        '2026-03-04;10;"not closed;5',
+        "2026-03-05;11;hat;2000",
+    ]
+    text = "\ufeff" + "\r\n".join(rows) + "\r\n"
+    if name.endswith(".tsv"):
+        text = text.replace("cup; large", "cup, large").replace(";", "\t")
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+
+    records = list(load([path], source_of("native", mapping)))
+
+    events, rejected = decode_batch([record.value for record in records])
+    assert [(r.index, r.reason) for r in rejected] == [(2, "malformed"), (3, "malformed")]
+    assert records[2].value == rows[3].replace(";", "\t" if name.endswith(".tsv") else ";").encode()
+    found = [event for event in events if event is not None]
+    assert [(e.user_id, e.price) for e in found] == [("7", 4.5), ("8", None), ("11", 20.0)]
+    assert found[0].title in ('a "red" cup; large', 'a "red" cup, large')
+    assert len({event.event_id for event in found}) == 3
 
 
 def test_a_ledger_that_cannot_be_written_is_told_before_anything_is_sent(path: Path) -> None:
