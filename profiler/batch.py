@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from profiler.cleaning import Cleaner
 from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
 from profiler.decoding import Decoder
 from profiler.dedupe import incarnation_of
@@ -22,16 +23,14 @@ from profiler.events import (
     Erase,
     Identify,
     Rejected,
-    Search,
     timestamp_ms,
 )
 from profiler.homing import at_home, homes_of, those_left
 from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
-from profiler.tokens import ContentKey, Contents, hash_text
+from profiler.tokens import Contents, hash_text
 
-SEARCH: Final = TYPE_CODES[Search]
 IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
 """Records that are decoded and read off at a time: their objects stay in the processor's cache."""
@@ -85,6 +84,8 @@ class Prepared:
         (N, 3) token hashes of item, category, brand.
     content, directions
         (N,) place of the event's content in the (C, D) table of directions.
+    is_unknown
+        (N,) whether it names an item that the catalogue does not know.
     n_unused
         Records without any event.
     home
@@ -110,6 +111,7 @@ class Prepared:
     hashes: Hashes
     content: NDArray[np.intp]
     directions: Floats
+    is_unknown: NDArray[np.bool_]
     n_unused: int
     home: Ints
     claims: list[Claimed]
@@ -129,6 +131,7 @@ class _Columns(NamedTuple):
     price: Floats
     quantity: Floats
     content: NDArray[np.intp]
+    is_unknown: NDArray[np.bool_]
 
     def only(self, kept: NDArray[np.bool_]) -> _Columns:
         """Those events that are kept."""
@@ -150,6 +153,8 @@ class Preparer:
         there. None: whatever comes is at home.
     decoder
         Knows the formats of records.
+    cleaner
+        Knows rates of currencies and the catalogue of items.
     """
 
     def __init__(
@@ -158,12 +163,14 @@ class Preparer:
         screen: Screen,
         homes: int | None = None,
         decoder: Decoder | None = None,
+        cleaner: Cleaner | None = None,
     ) -> None:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
         self._screen = screen
         self._homes = homes
         self._decoder = decoder or Decoder()
+        self._cleaner = cleaner or Cleaner()
         self._n_unused = 0
         self._said: list[Said] = []
 
@@ -245,7 +252,7 @@ class Preparer:
         for subject in dict.fromkeys(subjects):
             place.setdefault(subject, len(place))
         type_code = np.array([TYPE_CODES[e.__class__] for e in events], dtype=np.intp)
-        price = np.array([e.price for e in events], dtype=np.float64)
+        keys, price, is_unknown = self._cleaner.clean(events, type_code, ts, stamped)
         id_hash = _id_hashes(
             events, records, at, lives and [lives[i] for i in (start + at).tolist()]
         )
@@ -261,7 +268,8 @@ class Preparer:
             id_hash=id_hash,
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
-            content=self.contents.indices(_content_keys(events, type_code)),
+            content=self.contents.indices(keys),
+            is_unknown=is_unknown,
         )
 
     def _screened(
@@ -270,16 +278,19 @@ class Preparer:
         known = stamped > 0
         ahead = known & (ts > stamped + self._screen.clock_skew_max_ms)
         behind = known & (ts < stamped - self._screen.event_age_max_ms)
+        strange = self._cleaner.strange(events)
         rejected: dict[int, Rejected] = {}
-        for i in np.flatnonzero(ahead | behind).tolist():
+        for i in sorted({*np.flatnonzero(ahead | behind).tolist(), *strange}):
             event, record = events[i], int(at[i])
             # Whoever asks to be forgotten is heard, whatever their clock says.
             if isinstance(event, Erase):
                 continue
             if ahead[i]:
                 rejected.setdefault(record, Rejected(record, "clock_skew"))
-            elif event.source not in self._screen.historical_sources:
+            elif behind[i] and event.source not in self._screen.historical_sources:
                 rejected.setdefault(record, Rejected(record, "too_old"))
+            elif i in strange:
+                rejected.setdefault(record, Rejected(record, "invalid:currency"))
         return list(rejected.values())
 
 
@@ -288,15 +299,6 @@ def _times(events: Sequence[AnyEvent]) -> Ints:
         return np.array([e.ts for e in events], dtype=np.int64)
     except TypeError:
         return np.array([timestamp_ms(e.ts) for e in events], dtype=np.int64)
-
-
-def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> list[ContentKey]:
-    keys: list[ContentKey] = [(e.item_id, e.category, e.brand, e.title) for e in events]
-    for i in np.flatnonzero(type_code == SEARCH).tolist():
-        event = events[i]
-        assert isinstance(event, Search)
-        keys[i] = (None, None, None, event.query)
-    return keys
 
 
 def _lives(chunks: Sequence[Chunk]) -> list[int] | None:
