@@ -9,10 +9,13 @@ import time
 from msgspec import Struct
 
 from profiler.batch import Preparer, Screen
+from profiler.cleaning import Cleaner
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
 from streams.broker import security_of
+from streams.catalogue import CatalogueReader
+from streams.cleaning import catalogue_of, rates_of
 from streams.deadletter import KafkaDeadLetters
 from streams.formats import decoder_of
 from streams.forwards import KafkaForwards
@@ -34,6 +37,8 @@ class Assembly(Struct, frozen=True):
         Its edges; connected when they are first used.
     metrics
         What it counts.
+    items
+        Follows the topic of items, where events are completed from it.
     """
 
     worker: Worker
@@ -41,6 +46,7 @@ class Assembly(Struct, frozen=True):
     dead_letters: KafkaDeadLetters
     forwards: KafkaForwards
     metrics: Metrics
+    items: CatalogueReader | None = None
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -67,6 +73,9 @@ def assemble(settings: Settings) -> Assembly:
         security,
     )
     forwards = KafkaForwards(settings.brokers, settings.topic("forwarded"), security)
+    rates, catalogue, items = rates_of(settings), catalogue_of(settings), None
+    if catalogue is not None:
+        items = CatalogueReader(settings, catalogue, rates, dead_letters, metrics)
     worker = Worker(
         spec=DEFAULT_SPEC,
         preparer=Preparer(
@@ -74,6 +83,7 @@ def assemble(settings: Settings) -> Assembly:
             screen(settings),
             homes=settings.partitions,
             decoder=decoder_of(settings),
+            cleaner=Cleaner(rates, catalogue),
         ),
         bank=ModelBank(DEFAULT_SPEC, waiting_max=settings.arena_rows),
         store=store,
@@ -90,7 +100,7 @@ def assemble(settings: Settings) -> Assembly:
         topics=Topics(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
     )
-    return Assembly(worker, store, dead_letters, forwards, metrics)
+    return Assembly(worker, store, dead_letters, forwards, metrics, items)
 
 
 def open_store(settings: Settings) -> RedisStore:

@@ -31,6 +31,7 @@ COMMANDS: Final = (
     "audit",
     "deadletter",
     "topics",
+    "items",
     "identity",
     "schemas",
     "bench",

@@ -70,8 +70,8 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
         return {p.partition: consumer.highwater(p) for p in partitions}
 
 
-def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
-    """Give all records of the topic of events before these ends, each partition in offset order.
+def records_until(settings: Settings, ends: Ends, name: str = "events") -> Iterator[Record]:
+    """Give all records of a topic before these ends, each partition in offset order.
 
     Raises
     ------
@@ -80,12 +80,13 @@ def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
     BrokerUnavailable
         If no broker answers, or gives nothing for half a minute.
     """
+    topic = settings.topic(name)
     with _consumer(settings) as consumer:
-        partitions = {TopicPartition(settings.topic("events"), n): end for n, end in ends.items()}
+        partitions = {TopicPartition(topic, n): end for n, end in ends.items()}
         beginnings = consumer.beginning_offsets(list(partitions))
         if cut := sorted(p.partition for p, offset in beginnings.items() if offset):
             raise UsageError(
-                f"partitions {cut} of {settings.topic('events')} no longer begin at offset 0: "
+                f"partitions {cut} of {topic} no longer begin at offset 0: "
                 "the past cannot be read from them; use the original files"
             )
         consumer.assign(list(partitions))
@@ -96,7 +97,7 @@ def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
             for partition, records in found.items():
                 yield from (r for r in records if r.offset < partitions[partition])
             progress_s = time.monotonic() if found else progress_s
-            _check_progress(settings, progress_s, settings.topic("events"))
+            _check_progress(settings, progress_s, topic)
 
 
 def wait_until_consumed(settings: Settings, wait_s: float) -> None:

@@ -29,7 +29,7 @@ from streams.setting_values import (
 from streams.setting_values import variable as variable  # and whoever names one
 
 PSEUDONYM_KEY_CHARACTERS_MIN: Final = 32
-TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models")
+TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models", "items")
 OTHER_VARIABLES: Final = frozenset({"PROFILER_CONFIG", "PROFILER_DATA_DIR"})
 """Variables with our prefix that are not settings: the file's name, and the tests' data folder."""
 SECRETS: Final = ("pseudonym_key", "broker_password")
@@ -136,6 +136,27 @@ class Settings(Struct, frozen=True, kw_only=True):
     mapping_file: Annotated[
         str, Meta(description="TOML file that binds foreign messages to events; see sources.md")
     ] = ""
+    currency: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Z]{3})?$",
+            description="base that amounts are converted to; without it they stay as they are",
+        ),
+    ] = ""
+    rates_file: Annotated[
+        str, Meta(description="CSV file of dated rates against the base; see cleaning.md")
+    ] = ""
+    items: Annotated[
+        bool, Meta(description="complete events from the catalogue, the topic of items")
+    ] = False
+    items_max: Annotated[
+        int,
+        Meta(ge=1, le=100_000_000, description="versions of items in memory, about 700 bytes each"),
+    ] = 1_000_000
+    items_grace_s: Annotated[
+        float,
+        Meta(ge=0.1, le=3_600, description="age from which on a version of an item counts, s"),
+    ] = 10.0
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),
@@ -205,6 +226,11 @@ class Settings(Struct, frozen=True, kw_only=True):
                 f"must not exceed PROFILER_QUEUE_EVENTS_MAX ({self.queue_events_max})",
             )
         self._check_format()
+        if bool(self.currency) != bool(self.rates_file):
+            missing, given = sorted(
+                ("currency", "rates_file"), key=lambda n: bool(getattr(self, n))
+            )
+            refuse(missing, f"is required where {variable(given)} is given")
         self._check_broker_security()
         # Waits that are no standstill, and would look like one.
         for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):

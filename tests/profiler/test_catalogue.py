@@ -20,7 +20,8 @@ def made(versions_max: int = 1_000) -> Catalogue:
 
 
 def titles(catalogue: Catalogue, item_id: str, *record_ms: int) -> list[str | None]:
-    return [(item := catalogue.find(item_id, ms)) and item.title for ms in record_ms]
+    found = [catalogue.find(item_id, ms) for ms in record_ms]
+    return [item.title if item is not None else None for item in found]
 
 
 def item(item_id: str, title: str) -> Item:

@@ -161,7 +161,7 @@ def items(draw: st.DrawFn) -> tuple[bytes, bytes | None]:
     name = draw(names)
     if draw(st.integers(0, 4)) == 0:
         return name.encode(), None
-    optional = {"title": draw(texts), "category": draw(texts), "brand": draw(texts)}
+    optional: dict[str, Any] = {"title": draw(texts), "category": draw(texts), "brand": draw(texts)}
     optional |= {"price": draw(st.sampled_from([None, 1, 2.5])), "currency": draw(currencies)}
     said = {k: v for k, v in optional.items() if v is not None}
     return name.encode(), msgspec.json.encode({"item_id": name} | said)
@@ -170,9 +170,13 @@ def items(draw: st.DrawFn) -> tuple[bytes, bytes | None]:
 @st.composite
 def events(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from(["click", "browse", "purchase", "refund", "cart", "search"]))
-    optional = {"category": draw(texts), "title": draw(texts), "brand": draw(texts)}
+    optional: dict[str, Any] = {"category": draw(texts), "title": draw(texts), "brand": draw(texts)}
     optional |= {"price": draw(st.sampled_from([None, 10.0])), "currency": draw(currencies)}
-    event = {"type": kind, "user_id": draw(st.sampled_from("uv")), "item_id": draw(names)}
+    event: dict[str, Any] = {
+        "type": kind,
+        "user_id": draw(st.sampled_from("uv")),
+        "item_id": draw(names),
+    }
     event["ts"] = START + draw(steps)
     return event | {"query": "red cup"} | {k: v for k, v in optional.items() if v is not None}
 
@@ -183,7 +187,8 @@ def timelines(
 ) -> tuple[list[tuple[int, bytes, bytes | None]], list[RawRecord]]:
     """Records of items and of events, of one clock."""
     at_ms = START
-    said, records = [], []
+    said: list[tuple[int, bytes, bytes | None]] = []
+    records: list[RawRecord] = []
     for is_item in draw(st.lists(st.booleans(), min_size=1, max_size=30)):
         at_ms += draw(steps)
         if is_item:
