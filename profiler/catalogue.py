@@ -145,6 +145,8 @@ class Catalogue:
 
     Attributes
     ----------
+    n_items
+        Items that are known now.
     n_versions
         Versions that are kept.
     n_evicted
@@ -161,14 +163,12 @@ class Catalogue:
 
     def __init__(self, *, grace_ms: int, versions_max: int) -> None:
         self.grace_ms = grace_ms
+        self.n_items = 0
         self.n_versions = 0
         self.n_evicted = 0
         self._versions_max = versions_max
         self._latest: OrderedDict[str, _Version] = OrderedDict()
         self._replaced: deque[str] = deque()
-
-    def __len__(self) -> int:
-        return len(self._latest)
 
     def put(self, item_id: str, item: Item | None, at_ms: int) -> None:
         """Take note of a record: what it says of an item, and its timestamp.
@@ -186,7 +186,9 @@ class Catalogue:
         from_ms = max(at_ms, before.from_ms) if before else at_ms
         self._latest[item_id] = _Version(from_ms, item, before)
         self.n_versions += 1
+        self.n_items += item is not None
         if before is not None:
+            self.n_items -= before.item is not None
             self._replaced.append(item_id)
         while self.n_versions > self._versions_max:
             self._evict()
@@ -211,8 +213,9 @@ class Catalogue:
     def _evict(self) -> None:
         self.n_evicted += 1
         if not self._replaced:
-            self._latest.popitem(last=False)
+            _, only = self._latest.popitem(last=False)
             self.n_versions -= 1
+            self.n_items -= only.item is not None
             return
         item_id = self._replaced.popleft()
         latest = self._latest[item_id]

@@ -92,7 +92,7 @@ class Cleaner:
             self._convert(price, foreign, ts)
         is_unknown = np.zeros(len(events), dtype=np.bool_)
         # Before anything was published nobody expects items to be known.
-        if self._catalogue:
+        if self._catalogue is not None and self._catalogue.n_versions:
             found = self._catalogue.find_all([key[0] for key in keys], stamped_ms.tolist())
             self._join(found, keys, price, type_code, ts)
             is_unknown[:] = [

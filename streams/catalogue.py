@@ -103,7 +103,7 @@ class CatalogueReader:
             The topic does not exist.
         """
         await self._patience.until_done(partial(self._follow, once=True))
-        _log.info("items_read", items=len(self._catalogue), versions=self._catalogue.n_versions)
+        _log.info("items_read", items=self._catalogue.n_items, versions=self._catalogue.n_versions)
 
     async def run(self) -> None:
         """Follow the topic until cancelled."""
@@ -225,7 +225,7 @@ class CatalogueReader:
                 _log.warning("items_max", hint="raise PROFILER_ITEMS_MAX: versions are dropped")
             self._n_evicted = catalogue.n_evicted
         self._metrics.set_items(
-            n_items=len(catalogue),
+            n_items=catalogue.n_items,
             n_versions=catalogue.n_versions,
             n_evicted=catalogue.n_evicted,
             read_through_s=started_ms / 1_000,

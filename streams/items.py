@@ -123,8 +123,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any] | None]:
 def _table_rows(
     path: Path, lines: Iterable[bytes], delimiter: str
 ) -> Iterator[dict[str, Any] | None]:
-    texts = (line.decode("utf-8", "replace") for line in lines)
-    reader = csv.reader(texts, delimiter=delimiter)
+    reader = csv.reader(map(_text, lines), delimiter=delimiter)
     try:
         header = [name.strip() for name in next(reader, [])]
         if "item_id" not in header:
@@ -141,6 +140,14 @@ def _table_rows(
             yield fields
     except csv.Error as fault:
         raise UsageError(f"{path}: line {reader.line_num}: {fault}") from fault
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        # Old exports are Latin-1, in which every byte is a character: nothing is lost.
+        return line.decode("latin-1")
 
 
 def _values(fields: dict[str, Any]) -> dict[str, Any]:

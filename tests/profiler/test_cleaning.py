@@ -137,6 +137,17 @@ def test_a_record_without_a_timestamp_meets_no_version() -> None:
     assert prepared.price.tolist() == [0.0]
 
 
+def test_a_record_meets_an_item_that_was_removed_since() -> None:
+    catalogue = Catalogue(grace_ms=GRACE_MS, versions_max=100)
+    catalogue.put("cup", CUP, START - DAY_MS)
+    catalogue.put("cup", None, START)
+
+    event = {"type": "purchase", "item_id": "cup"}
+    prepared, _ = fold(Cleaner(RATES, catalogue)).apply([record(event)])
+
+    assert prepared.price.tolist() == [4.0]
+
+
 def test_items_that_the_catalogue_does_not_know_are_marked() -> None:
     clicks = [{"type": "click", "item_id": name} for name in ("cup", "hat")]
     records = [record(event, k) for k, event in enumerate([*clicks, {"type": "click"}])]
