@@ -24,7 +24,7 @@ from faust.web import Request, Response, View
 
 from profiler.errors import BrokerUnavailable, UsageError
 from streams.adoption import check_offsets
-from streams.agents import Worker, deliver_to
+from streams.agents import Reach, Worker, deliver_to
 from streams.batching import BatchApp
 from streams.broker import BrokerSecurity, security_of
 from streams.catalogue import CatalogueReader
@@ -67,7 +67,7 @@ def create_app(
     topics: Sequence[str] = READ,
     health: Health | None = None,
     recognise: Recognise | None = None,
-    items: CatalogueReader | None = None,
+    reach: Reach | None = None,
 ) -> BatchApp:
     """Build the app; nothing is connected before it is started.
 
@@ -87,8 +87,8 @@ def create_app(
         What ``/healthz`` and ``/readyz`` show; by default what the worker's `ping` tells.
     recognise
         Is asked before anything of an assignment is delivered, and now and then.
-    items
-        Follows the topic of items, where events are completed from it.
+    reach
+        Is waited for before a batch is worked on.
     """
     look = partial(_look, settings, topics, recognise or _recognise_all)
 
@@ -106,10 +106,7 @@ def create_app(
     )
     n_batches_max = max(2, settings.queue_events_max // settings.batch_events_max)
     names = [settings.topic(name) for name in topics]
-    batches = app.batched_topic(*names, n_batches_max=n_batches_max)
-    deliver_to(worker, app, batches, items.reach if items else None)
-    if items is not None:
-        app.task(items.run)
+    deliver_to(worker, app, app.batched_topic(*names, n_batches_max=n_batches_max), reach)
     _add_pages(app, health or Health(worker.ping), metrics)
 
     app.timer(LAG_INTERVAL_S)(partial(_observe_lag, app, metrics))
@@ -262,9 +259,12 @@ async def run(
         return 0
     watchdog = Watchdog(settings, [settings.topic(name) for name in topics], health, metrics)
     with tempfile.TemporaryDirectory(prefix="profiler-worker-") as directory:
+        reach = items.reach if items else None
         app = create_app(
-            settings, worker, metrics, Path(directory), topics, health, recognise, items
+            settings, worker, metrics, Path(directory), topics, health, recognise, reach
         )
+        if items is not None:
+            app.task(items.run)
         with watchdog.watching(app.partitions, stop_in_time):
             code = await serve(app, stop)
     return EXIT_STALLED if health.stall else code

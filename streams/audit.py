@@ -118,20 +118,8 @@ async def audit(
         If a state was written under a spec whose layout is not in the store.
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
-    if records is not None and settings.items:
-        raise UsageError(
-            "with PROFILER_ITEMS it counts when records arrived, and files do not know: "
-            "audit the topic"
-        )
     cleaning = ReferenceCleaning(rates_of(settings), grace_ms(settings))
-    reference = Reference(
-        pid,
-        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
-        event_age_max_ms=settings.event_age_max_s * 1000,
-        historical_sources=frozenset(settings.historical_sources),
-        decoder=decoder_of(settings),
-        cleaning=cleaning,
-    )
+    reference = _reference(settings, pid, cleaning)
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
@@ -218,6 +206,19 @@ async def _peers(store: Store, stored: Stored, layouts: Mapping[str, Layout]) ->
     return peers
 
 
+def _reference(
+    settings: Settings, pid: Callable[[str, str], str], cleaning: ReferenceCleaning
+) -> Reference:
+    return Reference(
+        pid,
+        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
+        event_age_max_ms=settings.event_age_max_s * 1000,
+        historical_sources=frozenset(settings.historical_sources),
+        decoder=decoder_of(settings),
+        cleaning=cleaning,
+    )
+
+
 def _feed(
     reference: Reference,
     cleaning: ReferenceCleaning,
@@ -226,6 +227,11 @@ def _feed(
 ) -> Ends | None:
     """Feed the records or, if there are none, the topic to its present end; return that end."""
     if records is not None:
+        if settings.items:
+            raise UsageError(
+                "with PROFILER_ITEMS it counts when records arrived, and files do not know: "
+                "audit the topic"
+            )
         for row, record in enumerate(records):
             reference.feed(record.value, "file", 0, row)
         return None

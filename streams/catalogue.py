@@ -25,6 +25,7 @@ from profiler.records import Record
 from streams.broker import security_of
 from streams.committer import DeadLetters
 from streams.deadletter import DeadLetter
+from streams.eventlog import places_of
 from streams.log import get_logger
 from streams.metrics import Metrics
 from streams.patience import Patience
@@ -36,6 +37,8 @@ INTERVAL_MAX_S: Final = 1.0
 SLACK: Final = 0.5
 """Share of the grace by which the clocks of producers, brokers and workers may differ. The rest is
 for what is being appended, so that nobody waits while the reader keeps up."""
+BEHIND_S_MIN: Final = 5.0
+"""A shorter grace would make readiness flicker: whoever has to wait then waits a moment only."""
 
 _log = get_logger(component="items")
 
@@ -91,8 +94,9 @@ class CatalogueReader:
 
     @property
     def is_behind(self) -> bool:
-        """Whether an event that arrives now would have to wait."""
-        return self._read_through_ms < self._now_ms() - self._slack_ms
+        """Whether the topic has not been read for so long that events have to wait."""
+        silence_ms = self._now_ms() - self._read_through_ms
+        return silence_ms > max(self._slack_ms, BEHIND_S_MIN * 1_000)
 
     async def load(self) -> None:
         """Return once the catalogue holds what the topic holds now; waits for a broker.
@@ -166,8 +170,10 @@ class CatalogueReader:
     async def _assign(self, consumer: Any) -> list[TopicPartition]:
         """Partitions of the topic, each read from where it was left."""
         numbers = consumer.partitions_for_topic(self._topic)
-        if not numbers and self._topic in await consumer.topics():
-            numbers = consumer.partitions_for_topic(self._topic)
+        if not numbers:
+            # aiokafka knows nothing of a topic before it reads it.
+            found = await asyncio.to_thread(places_of, self._settings, [self._topic])
+            numbers = {number for _, number in found}
         if not numbers:
             raise UsageError(f"no topic {self._topic}: run `profiler topics create`")
         places = [TopicPartition(self._topic, number) for number in sorted(numbers)]
