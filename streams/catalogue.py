@@ -186,15 +186,18 @@ class CatalogueReader:
 
     async def _read(self, consumer: Any, ends: dict[TopicPartition, int]) -> None:
         """Read to these ends at least."""
-        while True:
-            for place in ends:
-                self._positions[place] = await consumer.position(place)
-            if all(self._positions[place] >= end for place, end in ends.items()):
-                return
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                while not (found := await consumer.getmany(timeout_ms=FETCH_MAX_WAIT_MS)):
-                    pass
-                await self._take(consumer, [r for records in found.values() for r in records])
+        now_s = asyncio.get_running_loop().time
+        async with asyncio.timeout(READ_TIMEOUT_S) as limit:
+            while True:
+                # Not what was found last: behind it may lie markers, which nobody is given.
+                for place in ends:
+                    self._positions[place] = await consumer.position(place)
+                if all(self._positions[place] >= end for place, end in ends.items()):
+                    return
+                found = await consumer.getmany(timeout_ms=FETCH_MAX_WAIT_MS)
+                if found:
+                    await self._take(consumer, [r for records in found.values() for r in records])
+                    limit.reschedule(now_s() + READ_TIMEOUT_S)
 
     async def _take(self, consumer: Any, records: Sequence[Record]) -> None:
         said = [read_item(record.key, record.value, self._rates) for record in records]

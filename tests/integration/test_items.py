@@ -6,20 +6,27 @@ import asyncio
 import itertools
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from confluent_kafka import Producer as ConfluentProducer
 from kafka import KafkaAdminClient
 
+from profiler.catalogue import Catalogue
+from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states
 from streams.assembly import open_store
 from streams.audit import AuditReport, audit
+from streams.catalogue import CatalogueReader
+from streams.cleaning import catalogue_of
+from streams.deadletter import KafkaDeadLetters
 from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.items import load_items
 from streams.letterbox import list_dead_letters
+from streams.metrics import Metrics
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
@@ -231,6 +238,58 @@ def test_removed_items_are_not_known_any_more(settings: Settings, tmp_path: Path
         found = metrics(worker)
     assert (report.sent, report.refused) == (1, {})
     assert (found["profiler_items"], found["profiler_items_versions"]) == (1, 3)
+
+
+def reader_of(settings: Settings, now_ms: Callable[[], int]) -> tuple[CatalogueReader, Catalogue]:
+    catalogue = catalogue_of(settings)
+    assert catalogue is not None
+    letters = KafkaDeadLetters(settings.brokers, settings.topic("deadletter"), now_ms)
+    return CatalogueReader(settings, catalogue, None, letters, Metrics(), now_ms), catalogue
+
+
+def test_a_record_waits_until_the_items_before_it_have_been_read(
+    settings: Settings, shop: Shop
+) -> None:
+    late_ms = time.time_ns() // 1_000_000
+    reader, catalogue = reader_of(settings, lambda: late_ms)
+    event = RawRecord("t", 0, 0, late_ms + 3_600_000, None, None)
+
+    async def run() -> None:
+        nonlocal late_ms
+        await reader.load()
+        shop.publish("cup", 5.0)
+        shop.flush()
+        late_ms += 3_600_000
+        waiting = asyncio.create_task(reader.reach([event]))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert catalogue.n_items == 0
+        following = asyncio.create_task(reader.run())
+
+        await asyncio.wait_for(waiting, 30)
+
+        assert catalogue.find("cup", late_ms) is not None
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+def test_what_lies_behind_the_last_record_is_not_waited_for(settings: Settings) -> None:
+    producer = ConfluentProducer(
+        {"bootstrap.servers": settings.brokers, "transactional.id": settings.group}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for name in NAMES:
+        producer.produce(settings.topic("items"), b'{"item_id":"%s"}' % name.encode(), name)
+    producer.commit_transaction(30)
+    reader, catalogue = reader_of(settings, lambda: time.time_ns() // 1_000_000)
+
+    asyncio.run(asyncio.wait_for(reader.load(), 20))
+
+    assert catalogue.n_items == len(NAMES)
 
 
 def test_without_the_topic_a_worker_says_so_and_ends(settings: Settings, tmp_path: Path) -> None:
