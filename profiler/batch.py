@@ -5,53 +5,34 @@ The first half of the pipeline, before anybody's state is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.cleaning import Cleaner
-from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
+from profiler.columns import Floats, Hashes, Ints
 from profiler.decoding import Decoder
 from profiler.dedupe import incarnation_of
 from profiler.events import (
     TYPE_CODES,
     AnyEvent,
-    Erase,
     Identify,
     Rejected,
     timestamp_ms,
 )
-from profiler.homing import at_home, homes_of, those_left
+from profiler.homing import at_home, homes_of, parts_of, those_left
 from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
+from profiler.screening import Screen
 from profiler.tokens import Contents, hash_text
 
 IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
 """Records that are decoded and read off at a time: their objects stay in the processor's cache."""
-
-
-class Screen(Struct, frozen=True):
-    """What an event's time may be, measured against its record's timestamp, never the wall clock.
-
-    Parameters
-    ----------
-    clock_skew_max_ms
-        How far an event may lie after its record.
-    event_age_max_ms
-        How far before.
-    historical_sources
-        Values of `source` whose events may be older than that.
-    """
-
-    clock_skew_max_ms: int = HOUR_MS
-    event_age_max_ms: int = 3_650 * DAY_MS
-    historical_sources: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -86,12 +67,14 @@ class Prepared:
         (N,) place of the event's content in the (C, D) table of directions.
     is_unknown
         (N,) whether it names an item that the catalogue does not know.
-    n_unused
-        Records without any event.
+    n_unused, n_outside
+        Records without any event, and events that are somebody else's (`Screen.from_ms`).
     home
         (R0,) home partitions of the people.
     claims, looks
         Links that are to be applied here.
+    left_out
+        Places of people whose events here had been applied before.
     """
 
     records: list[Record]
@@ -113,9 +96,26 @@ class Prepared:
     directions: Floats
     is_unknown: NDArray[np.bool_]
     n_unused: int
+    n_outside: int
     home: Ints
     claims: list[Claimed]
     looks: list[Looked]
+    left_out: Sequence[int] = ()
+
+    def in_order_of_time(self) -> None:
+        """Sort the events by their times, as if they had arrived so."""
+        self._choose(np.argsort(self.ts, kind="stable"))
+
+    def without(self, pids: Collection[str]) -> int:
+        """Leave out the events of these people, and say how many; what links them stays."""
+        self.left_out = [k for k, pid in enumerate(self.pids) if pid in pids]
+        theirs = np.isin(self.row, self.left_out)
+        self._choose(np.flatnonzero(~theirs))
+        return int(theirs.sum())
+
+    def _choose(self, index: NDArray[np.intp]) -> None:
+        for name in ("partition", "hashes", *_Columns._fields):
+            setattr(self, name, getattr(self, name)[index])
 
 
 class _Columns(NamedTuple):
@@ -153,6 +153,9 @@ class Preparer:
         there. None: whatever comes is at home.
     decoder
         Knows the formats of records.
+    parts
+        Number of parts of a load (`profiler.dedupe.PARTS`), in place of the homes' partitions: what
+        does not come in its subject's part is forwarded to that.
     cleaner
         Knows rates of currencies and the catalogue of items.
     """
@@ -163,6 +166,7 @@ class Preparer:
         screen: Screen,
         homes: int | None = None,
         decoder: Decoder | None = None,
+        parts: int | None = None,
         cleaner: Cleaner | None = None,
     ) -> None:
         self.contents = Contents()
@@ -170,8 +174,10 @@ class Preparer:
         self._screen = screen
         self._homes = homes
         self._decoder = decoder or Decoder()
+        self._parts = parts
         self._cleaner = cleaner or Cleaner()
         self._n_unused = 0
+        self._n_outside = 0
         self._said: list[Said] = []
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
@@ -181,6 +187,7 @@ class Preparer:
         place: dict[Subject, int] = {}
         rejected: list[Rejected] = []
         self._n_unused = 0
+        self._n_outside = 0
         self._said = []
         lives = _lives(chunks)
         parts = [
@@ -199,7 +206,8 @@ class Preparer:
         home = homes_of(subjects, self._homes)
         claims = [o.claim(self._pid_of(subjects[o.owner]), int(home[o.owner])) for o in said]
         if self._homes is not None:
-            stays = at_home(home, columns.record, columns.row, said, partition, records)
+            place_of = home if self._parts is None else parts_of(subjects, self._parts)
+            stays = at_home(place_of, columns.record, columns.row, said, partition, records)
             forwards, said = stays.forwards, stays.said
             claims = [claims[k] for k in stays.kept_said]
             if not stays.kept.all():
@@ -218,6 +226,7 @@ class Preparer:
             hashes=self.contents.hashes[columns.content],
             directions=self.contents.directions,
             n_unused=self._n_unused,
+            n_outside=self._n_outside,
             home=np.append(home, homes_of_looks).astype(np.int64),
             claims=[Claimed(o.member, o.record, c) for o, c in zip(said, claims, strict=True)],
             looks=looks,
@@ -240,10 +249,15 @@ class Preparer:
         self._n_unused += n_unused
         ts = _times(events)
         stamped = np.array([record.timestamp or 0 for record in records], dtype=np.int64)[at]
-        if screened := self._screened(events, at, ts, stamped):
+        left_out = self._screen.outside(events, ts)
+        strange = self._cleaner.strange(events)
+        screened = self._screen.refused(events, at, ts, stamped, strange)
+        if screened or left_out.any():
             refused = sorted([*refused, *screened], key=lambda r: r.index)
             # One event that is refused takes its record along: a letter holds all of it.
-            kept = np.flatnonzero(~np.isin(at, [r.index for r in screened]))
+            is_refused = np.isin(at, [r.index for r in screened])
+            self._n_outside += int((left_out & ~is_refused).sum())
+            kept = np.flatnonzero(~is_refused & ~left_out)
             at, ts, stamped = at[kept], ts[kept], stamped[kept]
             events = [events[i] for i in kept.tolist()]
         rejected += [Rejected(start + r.index, r.reason) for r in refused]
@@ -271,27 +285,6 @@ class Preparer:
             content=self.contents.indices(keys),
             is_unknown=is_unknown,
         )
-
-    def _screened(
-        self, events: Sequence[AnyEvent], at: NDArray[np.intp], ts: Ints, stamped: Ints
-    ) -> list[Rejected]:
-        known = stamped > 0
-        ahead = known & (ts > stamped + self._screen.clock_skew_max_ms)
-        behind = known & (ts < stamped - self._screen.event_age_max_ms)
-        strange = self._cleaner.strange(events)
-        rejected: dict[int, Rejected] = {}
-        for i in sorted({*np.flatnonzero(ahead | behind).tolist(), *strange}):
-            event, record = events[i], int(at[i])
-            # Whoever asks to be forgotten is heard, whatever their clock says.
-            if isinstance(event, Erase):
-                continue
-            if ahead[i]:
-                rejected.setdefault(record, Rejected(record, "clock_skew"))
-            elif behind[i] and event.source not in self._screen.historical_sources:
-                rejected.setdefault(record, Rejected(record, "too_old"))
-            elif i in strange:
-                rejected.setdefault(record, Rejected(record, "invalid:currency"))
-        return list(rejected.values())
 
 
 def _times(events: Sequence[AnyEvent]) -> Ints:
@@ -330,3 +323,6 @@ def _id_hashes(
             for i, e, life in zip(ids, events, lives, strict=True)
         ]
     return np.array([hash_text(i) for i in ids], dtype=np.uint64)
+
+
+__all__ = ["PART_RECORDS", "Prepared", "Preparer", "Screen"]

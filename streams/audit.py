@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from profiler.audit import Auditor, Difference
 from profiler.errors import UnknownSpec, UsageError
-from profiler.events import BEHAVIOUR_TYPES
+from profiler.events import BEHAVIOUR_TYPES, TS_MAX_MS
 from profiler.identity import NO_LINKS
 from profiler.ledger import LedgerCheck
 from profiler.peers import Peers
@@ -91,6 +91,8 @@ async def audit(
     store: Store,
     *,
     records: Iterable[Converted] | None = None,
+    history: Iterable[Converted] | None = None,
+    history_until_ms: int = TS_MAX_MS + 1,
     ledger: Path | None = None,
     wait_s: float | None = None,
     limit_differences: int = 10,
@@ -102,6 +104,9 @@ async def audit(
     records
         What was replayed, in its order (`streams.replay.load`); nothing of it is screened against
         a record's time. By default the topic of events is read.
+    history
+        What was loaded besides (`streams.backfill`), in the order of its times: its events before
+        `history_until_ms`.
     ledger
         File that `streams.ledger` wrote.
     wait_s
@@ -124,6 +129,9 @@ async def audit(
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
     with _no_cycle_collection():
+        if history is not None:
+            await asyncio.to_thread(_feed_history, reference, history, history_until_ms)
+        reference.from_ms = settings.live_from_ms
         ends = await asyncio.to_thread(_feed, reference, cleaning, settings, records)
         owners = reference.finish()
         auditor = Auditor(reference.people, owners, limit_differences=limit_differences)
@@ -238,11 +246,18 @@ def _feed(
     ends = ends_of(settings)
     if settings.items:
         # After the ends of the events, so that all versions that they have met are among these.
-        for r in records_until(settings, ends_of(settings, "items"), "items"):
+        for r in records_until(settings, ends_of(settings, "items"), settings.topic("items")):
             cleaning.feed(r.key, r.value, r.timestamp)
     for r in records_until(settings, ends):
         reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
     return ends
+
+
+def _feed_history(reference: Reference, history: Iterable[Converted], until_ms: int) -> None:
+    reference.until_ms = until_ms
+    for row, record in enumerate(history):
+        reference.feed(record.value, "history", 0, row)
+    reference.until_ms = TS_MAX_MS + 1
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from profiler.errors import BrokerUnavailable, UsageError
 from profiler.records import Record
 from streams.broker import client_options
 from streams.identity import Place
-from streams.settings import Settings
+from streams.settings import TOPICS, Settings
 
 FETCH_MAX_WAIT_MS: Final = 20
 POLL_TIMEOUT_MS: Final = 200
@@ -39,7 +39,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
     Parameters
     ----------
     name
-        One of `streams.settings.TOPICS`.
+        One of `streams.settings.TOPICS`, or the full name of another topic.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
     The usual question, `end_offsets`, is answered by the embedded broker (Tansu 0.6) with the place
     after the *first* record of the last batch, and so is the lag that is computed from it.
     """
-    topic = settings.topic(name)
+    topic = settings.topic(name) if name in TOPICS else name
     with _consumer(settings) as consumer:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
@@ -70,8 +70,13 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
         return {p.partition: consumer.highwater(p) for p in partitions}
 
 
-def records_until(settings: Settings, ends: Ends, name: str = "events") -> Iterator[Record]:
+def records_until(settings: Settings, ends: Ends, topic: str = "") -> Iterator[Record]:
     """Give all records of a topic before these ends, each partition in offset order.
+
+    Parameters
+    ----------
+    topic
+        Its full name; by default the topic of events.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def records_until(settings: Settings, ends: Ends, name: str = "events") -> Itera
     BrokerUnavailable
         If no broker answers, or gives nothing for half a minute.
     """
-    topic = settings.topic(name)
+    topic = topic or settings.topic("events")
     with _consumer(settings) as consumer:
         partitions = {TopicPartition(topic, n): end for n, end in ends.items()}
         beginnings = consumer.beginning_offsets(list(partitions))
