@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from profiler.cleaning import Cleaner
 from profiler.columns import Floats, Hashes, Ints
 from profiler.decoding import Decoder, Decodes
 from profiler.dedupe import incarnation_of
@@ -20,7 +21,6 @@ from profiler.events import (
     AnyEvent,
     Identify,
     Rejected,
-    Search,
     timestamp_ms,
 )
 from profiler.homing import at_home, homes_of, parts_of, those_left
@@ -28,9 +28,8 @@ from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
 from profiler.screening import Screen
-from profiler.tokens import ContentKey, Contents, hash_text
+from profiler.tokens import Contents, hash_text
 
-SEARCH: Final = TYPE_CODES[Search]
 IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
 """Records that are decoded and read off at a time: their objects stay in the processor's cache."""
@@ -66,6 +65,8 @@ class Prepared:
         (N, 3) token hashes of item, category, brand.
     content, directions
         (N,) place of the event's content in the (C, D) table of directions.
+    is_unknown
+        (N,) whether it names an item that the catalogue does not know.
     n_unused, n_outside
         Records without any event, and events that are somebody else's (`Screen.from_ms`).
     home
@@ -93,6 +94,7 @@ class Prepared:
     hashes: Hashes
     content: NDArray[np.intp]
     directions: Floats
+    is_unknown: NDArray[np.bool_]
     n_unused: int
     n_outside: int
     home: Ints
@@ -129,6 +131,7 @@ class _Columns(NamedTuple):
     price: Floats
     quantity: Floats
     content: NDArray[np.intp]
+    is_unknown: NDArray[np.bool_]
 
     def only(self, kept: NDArray[np.bool_]) -> _Columns:
         """Those events that are kept."""
@@ -158,6 +161,8 @@ class Preparer:
     ----------
     schemas
         What the decoder opens values with that name a registered schema.
+    cleaner
+        Knows rates of currencies and the catalogue of items.
     """
 
     def __init__(
@@ -167,6 +172,7 @@ class Preparer:
         homes: int | None = None,
         decoder: Decodes | None = None,
         parts: int | None = None,
+        cleaner: Cleaner | None = None,
     ) -> None:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
@@ -175,6 +181,7 @@ class Preparer:
         self._decoder = decoder or Decoder()
         self._parts = parts
         self.schemas = self._decoder.schemas
+        self._cleaner = cleaner or Cleaner()
         self._n_unused = 0
         self._n_outside = 0
         self._said: list[Said] = []
@@ -249,7 +256,8 @@ class Preparer:
         ts = _times(events)
         stamped = np.array([record.timestamp or 0 for record in records], dtype=np.int64)[at]
         left_out = self._screen.outside(events, ts)
-        screened = self._screen.refused(events, at, ts, stamped)
+        strange = self._cleaner.strange(events)
+        screened = self._screen.refused(events, at, ts, stamped, strange)
         if screened or left_out.any():
             refused = sorted([*refused, *screened], key=lambda r: r.index)
             # One event that is refused takes its record along: a letter holds all of it.
@@ -264,7 +272,7 @@ class Preparer:
         for subject in dict.fromkeys(subjects):
             place.setdefault(subject, len(place))
         type_code = np.array([TYPE_CODES[e.__class__] for e in events], dtype=np.intp)
-        price = np.array([e.price for e in events], dtype=np.float64)
+        keys, price, is_unknown = self._cleaner.clean(events, type_code, ts, stamped)
         id_hash = _id_hashes(
             events, records, at, lives and [lives[i] for i in (start + at).tolist()]
         )
@@ -280,7 +288,8 @@ class Preparer:
             id_hash=id_hash,
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
-            content=self.contents.indices(_content_keys(events, type_code)),
+            content=self.contents.indices(keys),
+            is_unknown=is_unknown,
         )
 
 
@@ -289,15 +298,6 @@ def _times(events: Sequence[AnyEvent]) -> Ints:
         return np.array([e.ts for e in events], dtype=np.int64)
     except TypeError:
         return np.array([timestamp_ms(e.ts) for e in events], dtype=np.int64)
-
-
-def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> list[ContentKey]:
-    keys: list[ContentKey] = [(e.item_id, e.category, e.brand, e.title) for e in events]
-    for i in np.flatnonzero(type_code == SEARCH).tolist():
-        event = events[i]
-        assert isinstance(event, Search)
-        keys[i] = (None, None, None, event.query)
-    return keys
 
 
 def _lives(chunks: Sequence[Chunk]) -> list[int] | None:

@@ -14,6 +14,7 @@ from profiler.decoding import Decoder
 from profiler.events import TS_MAX_MS, AnyEvent, Consent, Erase, Identify, timestamp_ms
 from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply
+from profiler.reference_cleaning import ReferenceCleaning
 from profiler.reference_links import ReferenceLinks
 
 LINKS_LONG: Final = 2
@@ -32,6 +33,8 @@ class Reference:
         historical data.
     decoder
         Knows the formats of records; that of the workers.
+    cleaning
+        Knows rates of currencies and the catalogue of items.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class Reference:
         event_age_max_ms: int,
         historical_sources: frozenset[str] = frozenset(),
         decoder: Decoder | None = None,
+        cleaning: ReferenceCleaning | None = None,
     ) -> None:
         self.from_ms, self.until_ms = 0, TS_MAX_MS + 1
         self.people: dict[str, ReferencePerson] = {}
@@ -67,6 +71,7 @@ class Reference:
         self._event_age_max_ms = event_age_max_ms
         self._historical_sources = historical_sources
         self._decoder = decoder or Decoder()
+        self._cleaning = cleaning or ReferenceCleaning()
 
     def feed(
         self,
@@ -115,7 +120,7 @@ class Reference:
         if not events:
             return ["accepted_unused"]
         # One event that is refused takes its record along.
-        if refused := [r for event in events if (r := self._screened(event, record.timestamp))]:
+        if refused := [r for event in events if (r := self._refused(event, record.timestamp))]:
             return refused[:1]
         outcomes = []
         event_id = ""
@@ -126,8 +131,12 @@ class Reference:
             # An event without an id is named after its origin, a further one after that before it.
             origin = f"{event_id}+" if event_id else _origin(record)
             event_id = event.event_id or origin
-            outcomes.append(self._apply(event, (record.topic, record.partition), origin))
+            cleaned = self._cleaning.clean(event, record.timestamp)
+            outcomes.append(self._apply(cleaned, (record.topic, record.partition), origin))
         return outcomes
+
+    def _refused(self, event: AnyEvent, timestamp: int | None) -> str:
+        return self._screened(event, timestamp) or self._cleaning.refusal(event)
 
     def _is_taken(self, event: AnyEvent) -> bool:
         return isinstance(event, Erase) or self.from_ms <= timestamp_ms(event.ts) < self.until_ms

@@ -1,8 +1,8 @@
-"""Which events are taken, by their times alone: a replay must decide the same."""
+"""Which events are taken, by themselves and their records: a replay must decide the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -35,7 +35,12 @@ class Screen(Struct, frozen=True):
     until_ms: int = TS_MAX_MS + 1
 
     def refused(
-        self, events: Sequence[AnyEvent], at: NDArray[np.intp], ts: Ints, stamped: Ints
+        self,
+        events: Sequence[AnyEvent],
+        at: NDArray[np.intp],
+        ts: Ints,
+        stamped: Ints,
+        strange: Collection[int] = frozenset(),
     ) -> list[Rejected]:
         """Find the records that must not be applied, in order.
 
@@ -45,20 +50,24 @@ class Screen(Struct, frozen=True):
             N of them.
         at, ts, stamped
             (N,) their records, their times, and the timestamps of their records (0: none).
+        strange
+            Places of events whose currency has no rates.
         """
         known = stamped > 0
         ahead = known & (ts > stamped + self.clock_skew_max_ms)
         behind = known & (ts < stamped - self.event_age_max_ms)
         rejected: dict[int, Rejected] = {}
-        for i in np.flatnonzero(ahead | behind).tolist():
+        for i in sorted({*np.flatnonzero(ahead | behind).tolist(), *strange}):
             event, record = events[i], int(at[i])
             # Whoever asks to be forgotten is heard, whatever their clock says.
             if isinstance(event, Erase):
                 continue
             if ahead[i]:
                 rejected.setdefault(record, Rejected(record, "clock_skew"))
-            elif event.source not in self.historical_sources:
+            elif behind[i] and event.source not in self.historical_sources:
                 rejected.setdefault(record, Rejected(record, "too_old"))
+            elif i in strange:
+                rejected.setdefault(record, Rejected(record, "invalid:currency"))
         return list(rejected.values())
 
     def outside(self, events: Sequence[AnyEvent], ts: Ints) -> NDArray[np.bool_]:

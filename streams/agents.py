@@ -6,7 +6,7 @@ worker, when its effect is durable. A fault of the worker is never swallowed: it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from faust.streams import Stream
 from faust.types import AgentT, EventT, StreamT, TopicT
 from mode.supervisors import CrashingSupervisor
 
+from profiler.records import Record
 from streams.batching import BatchApp, acknowledge, take_records
 from streams.inbox import Delivery
 
@@ -44,13 +45,28 @@ class Worker(Protocol):
         """Ask the store for an answer; raises `StoreUnavailable`."""
 
 
-def deliver_to(worker: Worker, app: BatchApp, topic: TopicT) -> AgentT[list[ConsumerRecord]]:
-    """Register the agent that passes all batches of `topic` on to `worker`."""
+Reach = Callable[[Sequence[Record]], Awaitable[None]]
+"""Returns once all is known that records need."""
+
+
+def deliver_to(
+    worker: Worker, app: BatchApp, topic: TopicT, reach: Reach | None = None
+) -> AgentT[list[ConsumerRecord]]:
+    """Register the agent that passes all batches of `topic` on to `worker`.
+
+    Parameters
+    ----------
+    reach
+        Is waited for before a batch is passed on; meanwhile the topic waits.
+    """
 
     async def deliver(stream: StreamT[list[ConsumerRecord]]) -> None:
         assert isinstance(stream, Stream)
         async for event in stream.noack().events():
-            await worker.submit(_delivery(app, event))
+            delivery = _delivery(app, event)
+            if reach is not None:
+                await reach(delivery.records)
+            await worker.submit(delivery)
 
     # Faust's own choice would start the agent again, and the batch in its hand would be skipped.
     return app.agent(topic, name="deliver", supervisor_strategy=CrashingSupervisor)(deliver)

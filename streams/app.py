@@ -24,9 +24,10 @@ from faust.web import Request, Response, View
 
 from profiler.errors import BrokerUnavailable, UsageError
 from streams.adoption import check_offsets
-from streams.agents import Worker, deliver_to
+from streams.agents import Reach, Worker, deliver_to
 from streams.batching import BatchApp
 from streams.broker import BrokerSecurity, security_of
+from streams.catalogue import CatalogueReader
 from streams.eventlog import READ
 from streams.health import Health
 from streams.identity import Place
@@ -66,6 +67,7 @@ def create_app(
     topics: Sequence[str] = READ,
     health: Health | None = None,
     recognise: Recognise | None = None,
+    reach: Reach | None = None,
 ) -> BatchApp:
     """Build the app; nothing is connected before it is started.
 
@@ -85,6 +87,8 @@ def create_app(
         What ``/healthz`` and ``/readyz`` show; by default what the worker's `ping` tells.
     recognise
         Is asked before anything of an assignment is delivered, and now and then.
+    reach
+        Is waited for before a batch is worked on.
     """
     look = partial(_look, settings, topics, recognise or _recognise_all)
 
@@ -102,7 +106,7 @@ def create_app(
     )
     n_batches_max = max(2, settings.queue_events_max // settings.batch_events_max)
     names = [settings.topic(name) for name in topics]
-    deliver_to(worker, app, app.batched_topic(*names, n_batches_max=n_batches_max))
+    deliver_to(worker, app, app.batched_topic(*names, n_batches_max=n_batches_max), reach)
     _add_pages(app, health or Health(worker.ping), metrics)
 
     app.timer(LAG_INTERVAL_S)(partial(_observe_lag, app, metrics))
@@ -218,6 +222,7 @@ async def run(
     topics: Sequence[str] = READ,
     durability: Callable[[], Awaitable[Durability]] | None = None,
     recognise: Recognise | None = None,
+    items: CatalogueReader | None = None,
 ) -> int:
     """Run a worker process until a signal, a fault or a stall.
 
@@ -239,7 +244,7 @@ async def run(
     recognise = recognise or _recognise_all
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    health = Health(worker.ping, durability) if durability else Health(worker.ping)
+    health = Health(worker.ping, durability, (lambda: items.is_behind) if items else None)
 
     def stop_in_time() -> None:
         if not stop.is_set():
@@ -250,9 +255,16 @@ async def run(
         loop.add_signal_handler(number, stop_in_time)
     if not await _unless(stop, _prepare(settings, topics, recognise)):
         return 0
+    if items is not None and not await _unless(stop, items.load()):
+        return 0
     watchdog = Watchdog(settings, [settings.topic(name) for name in topics], health, metrics)
     with tempfile.TemporaryDirectory(prefix="profiler-worker-") as directory:
-        app = create_app(settings, worker, metrics, Path(directory), topics, health, recognise)
+        reach = items.reach if items else None
+        app = create_app(
+            settings, worker, metrics, Path(directory), topics, health, recognise, reach
+        )
+        if items is not None:
+            app.task(items.run)
         with watchdog.watching(app.partitions, stop_in_time):
             code = await serve(app, stop)
     return EXIT_STALLED if health.stall else code

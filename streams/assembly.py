@@ -9,11 +9,14 @@ import time
 from msgspec import Struct
 
 from profiler.batch import Preparer, Screen
+from profiler.cleaning import Cleaner
 from profiler.decoding import Decodes
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
 from streams.broker import security_of
+from streams.catalogue import CatalogueReader
+from streams.cleaning import catalogue_of, rates_of
 from streams.deadletter import KafkaDeadLetters
 from streams.formats import decoder_of
 from streams.forwards import KafkaForwards
@@ -36,6 +39,8 @@ class Assembly(Struct, frozen=True):
         Its edges; connected when they are first used.
     metrics
         What it counts.
+    items
+        Follows the topic of items, where events are completed from it.
     """
 
     worker: Worker
@@ -43,6 +48,7 @@ class Assembly(Struct, frozen=True):
     dead_letters: KafkaDeadLetters
     forwards: KafkaForwards
     metrics: Metrics
+    items: CatalogueReader | None = None
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -69,6 +75,9 @@ def assemble(settings: Settings) -> Assembly:
         security,
     )
     forwards = KafkaForwards(settings.brokers, settings.topic("forwarded"), security)
+    rates, catalogue, items = rates_of(settings), catalogue_of(settings), None
+    if catalogue is not None:
+        items = CatalogueReader(settings, catalogue, rates, dead_letters, metrics)
     worker = Worker(
         spec=DEFAULT_SPEC,
         preparer=Preparer(
@@ -76,6 +85,7 @@ def assemble(settings: Settings) -> Assembly:
             screen(settings),
             homes=settings.partitions,
             decoder=_decoder(settings, metrics),
+            cleaner=Cleaner(rates, catalogue),
         ),
         bank=ModelBank(DEFAULT_SPEC, waiting_max=settings.arena_rows),
         store=store,
@@ -92,7 +102,7 @@ def assemble(settings: Settings) -> Assembly:
         topics=Topics(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
     )
-    return Assembly(worker, store, dead_letters, forwards, metrics)
+    return Assembly(worker, store, dead_letters, forwards, metrics, items)
 
 
 def _decoder(settings: Settings, metrics: Metrics) -> Decodes:

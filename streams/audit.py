@@ -27,10 +27,12 @@ from profiler.ledger import LedgerCheck
 from profiler.peers import Peers
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
+from profiler.reference_cleaning import ReferenceCleaning
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
 from profiler.staleness import stale
 from profiler.state import Layout, Stored, decode_states, unknown_specs
+from streams.cleaning import grace_ms, rates_of
 from streams.eventlog import Ends, ends_of, records_until, wait_until_consumed
 from streams.formats import decoder_of
 from streams.settings import Settings
@@ -113,15 +115,16 @@ async def audit(
     Raises
     ------
     UsageError
-        If the group lags after `wait_s`, the topic grew, its beginning is gone, or the ledger is
-        none.
+        If the group lags after `wait_s`, the topic grew, its beginning is gone, the ledger is
+        none, or records of files would have to be completed from the catalogue.
     BrokerUnavailable, StoreUnavailable
         If they are.
     UnknownSpec
         If a state was written under a spec whose layout is not in the store.
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
-    reference = _reference(settings, pid)
+    cleaning = ReferenceCleaning(rates_of(settings), grace_ms(settings))
+    reference = _reference(settings, pid, cleaning)
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
@@ -129,7 +132,7 @@ async def audit(
         if history is not None:
             await asyncio.to_thread(_feed_history, reference, history, history_until_ms)
         reference.from_ms = settings.live_from_ms
-        ends = await asyncio.to_thread(_feed, reference, settings, records)
+        ends = await asyncio.to_thread(_feed, reference, cleaning, settings, records)
         owners = reference.finish()
         auditor = Auditor(reference.people, owners, limit_differences=limit_differences)
         await _scan(store, auditor, check)
@@ -211,28 +214,43 @@ async def _peers(store: Store, stored: Stored, layouts: Mapping[str, Layout]) ->
     return peers
 
 
-def _feed(
-    reference: Reference, settings: Settings, records: Iterable[Converted] | None
-) -> Ends | None:
-    """Feed the records or, if there are none, the topic to its present end; return that end."""
-    if records is not None:
-        for row, record in enumerate(records):
-            reference.feed(record.value, "file", 0, row)
-        return None
-    ends = ends_of(settings)
-    for r in records_until(settings, ends):
-        reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
-    return ends
-
-
-def _reference(settings: Settings, pid: Callable[[str, str], str]) -> Reference:
+def _reference(
+    settings: Settings, pid: Callable[[str, str], str], cleaning: ReferenceCleaning
+) -> Reference:
     return Reference(
         pid,
         clock_skew_max_ms=settings.clock_skew_max_s * 1000,
         event_age_max_ms=settings.event_age_max_s * 1000,
         historical_sources=frozenset(settings.historical_sources),
         decoder=decoder_of(settings),
+        cleaning=cleaning,
     )
+
+
+def _feed(
+    reference: Reference,
+    cleaning: ReferenceCleaning,
+    settings: Settings,
+    records: Iterable[Converted] | None,
+) -> Ends | None:
+    """Feed the records or, if there are none, the topic to its present end; return that end."""
+    if records is not None:
+        if settings.items:
+            raise UsageError(
+                "with PROFILER_ITEMS it counts when records arrived, and files do not know: "
+                "audit the topic"
+            )
+        for row, record in enumerate(records):
+            reference.feed(record.value, "file", 0, row)
+        return None
+    ends = ends_of(settings)
+    if settings.items:
+        # After the ends of the events, so that all versions that they have met are among these.
+        for r in records_until(settings, ends_of(settings, "items"), settings.topic("items")):
+            cleaning.feed(r.key, r.value, r.timestamp)
+    for r in records_until(settings, ends):
+        reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
+    return ends
 
 
 def _feed_history(reference: Reference, history: Iterable[Converted], until_ms: int) -> None:

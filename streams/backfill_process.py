@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from profiler.batch import Preparer
+from profiler.cleaning import Cleaner
 from profiler.dedupe import EVENTS, FORWARDED, PARTS, topic_code
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
@@ -28,6 +29,7 @@ from profiler.spec import DEFAULT_SPEC
 from streams.arena import Arena
 from streams.assembly import open_store, screen
 from streams.broker import security_of
+from streams.cleaning import rates_of
 from streams.committer import Committer
 from streams.deadletter import KafkaDeadLetters
 from streams.eventlog import records_until
@@ -150,6 +152,8 @@ class _Process:
             homes=self.settings.partitions,
             decoder=decoder_of(self.settings),
             parts=task.parts,
+            # No catalogue: history is loaded today, and says nothing of when it arrived.
+            cleaner=Cleaner(rates_of(self.settings)),
         )
         self.loop = asyncio.new_event_loop()
         self._store: Store | None = None

@@ -34,6 +34,7 @@ COMMANDS: Final = (
     "quality",
     "deadletter",
     "topics",
+    "items",
     "identity",
     "schemas",
     "bench",

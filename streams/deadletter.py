@@ -35,7 +35,7 @@ class DeadLetter(Struct, frozen=True):
     record
         As it came.
     reason
-        One of `profiler.events.REASONS`.
+        One of `profiler.catalogue.DEAD_LETTER_REASONS`.
     """
 
     record: Record

@@ -58,6 +58,25 @@ class EventSettings(Struct, frozen=True, kw_only=True):
         str, Meta(description="file that holds it, instead of `PROFILER_REGISTRY_PASSWORD`")
     ] = ""
 
+    currency: Annotated[
+        str,
+        Meta(pattern=r"^([A-Z]{3})?$", description="base that amounts are converted to, if any"),
+    ] = ""
+    rates_file: Annotated[
+        str, Meta(description="CSV file of dated rates against the base; see cleaning.md")
+    ] = ""
+    items: Annotated[
+        bool, Meta(description="complete events from the catalogue, the topic of items")
+    ] = False
+    items_max: Annotated[
+        int,
+        Meta(ge=1, le=100_000_000, description="versions of items in memory, about 700 bytes each"),
+    ] = 1_000_000
+    items_grace_s: Annotated[
+        float,
+        Meta(ge=0.1, le=3_600, description="age from which on a version of an item counts, s"),
+    ] = 10.0
+
     def check_events(self) -> None:
         """Refuse what makes no sense together.
 
@@ -68,6 +87,8 @@ class EventSettings(Struct, frozen=True, kw_only=True):
         """
         self._check_format()
         self._check_registry()
+        if bool(self.currency) != bool(self.rates_file):
+            refuse("rates_file" if self.currency else "currency", "is required: see cleaning.md")
         if self.live_from and not self.live_from_ms:
             refuse("live_from", f"{self.live_from!r}: give a time like 2024-06-01T00:00:00Z")
 

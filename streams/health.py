@@ -30,6 +30,8 @@ class Health:
         Returns if the store answers.
     durability
         Asks the store whether what it acknowledged survives it.
+    is_behind
+        Whether events would have to wait for the catalogue of items; None where there is none.
 
     Attributes
     ----------
@@ -40,11 +42,13 @@ class Health:
     def __init__(
         self,
         ping: Callable[[], Awaitable[None]],
-        durability: Callable[[], Awaitable[Durability]] = _unknown,
+        durability: Callable[[], Awaitable[Durability]] | None = None,
+        is_behind: Callable[[], bool] | None = None,
     ) -> None:
         self.stall: str | None = None
         self._ping = ping
-        self._ask_durability = durability
+        self._ask_durability = durability or _unknown
+        self._is_behind = is_behind
         self._durability: Durability = "unknown"
         self._known_until_s = 0.0
 
@@ -55,15 +59,18 @@ class Health:
         return 503, {"alive": False, "stalled": self.stall}
 
     async def readiness(self, n_partitions: int) -> Answer:
-        """200 if there are partitions to work on, a store that answers, and no stall."""
+        """200 if there are partitions, a store that answers, current items, and no stall."""
         has_store = await self.store_answers()
-        is_ready = n_partitions > 0 and has_store and self.stall is None
+        is_behind = self._is_behind is not None and self._is_behind()
+        is_ready = n_partitions > 0 and has_store and not is_behind and self.stall is None
         facts = {
             "ready": is_ready,
             "partitions": n_partitions,
             "store": "ok" if has_store else "unavailable",
             "durability": self._durability,
         }
+        if self._is_behind is not None:
+            facts["items"] = "behind" if is_behind else "ok"
         return 200 if is_ready else 503, facts
 
     async def store_answers(self) -> bool:

@@ -15,17 +15,19 @@ from typing import Final
 import msgspec
 import xxhash
 
+from profiler.cleaning import Cleaner
 from profiler.decoding import Decoder
 from profiler.events import BEHAVIOUR_TYPES, TYPE_CODES, AnyEvent, Erase, timestamp_ms
 from profiler.privacy.pseudonym import subject_of
 from profiler.records import RawRecord
+from streams.cleaning import rates_of
 from streams.settings import Settings
 
 FOLD_RECORDS: Final = 8_192
 
 
 def passes_screen(settings: Settings) -> Callable[[AnyEvent, int], bool]:
-    """Make the test of the worker's screen: how far an event lies from its record's timestamp.
+    """Make the test of the worker's screen: an event's distance from its record, its currency.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ def passes_screen(settings: Settings) -> Callable[[AnyEvent, int], bool]:
     skew_max_ms = settings.clock_skew_max_s * 1000
     age_max_ms = settings.event_age_max_s * 1000
     historical = frozenset(settings.historical_sources)
+    strange = Cleaner(rates_of(settings)).strange
 
     def passes(event: AnyEvent, record_ms: int) -> bool:
         # As there, whoever asks to be forgotten is heard, whatever their clock says.
@@ -42,7 +45,7 @@ def passes_screen(settings: Settings) -> Callable[[AnyEvent, int], bool]:
             return True
         ts_ms = timestamp_ms(event.ts)
         is_too_old = ts_ms < record_ms - age_max_ms and event.source not in historical
-        return ts_ms <= record_ms + skew_max_ms and not is_too_old
+        return ts_ms <= record_ms + skew_max_ms and not is_too_old and not strange([event])
 
     return passes
 

@@ -57,6 +57,8 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
         Rows in the arena after the batch.
     committed_at_s
         Time of the commit, seconds since 1970.
+    n_unknown_items
+        Events that name an item which the catalogue does not know.
     """
 
     n_events: int
@@ -67,6 +69,7 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
     n_conflicts: int = 0
     arena_rows: int = 0
     committed_at_s: float = 0.0
+    n_unknown_items: int = 0
 
 
 class QualityFigures(Struct, frozen=True, kw_only=True):
@@ -158,6 +161,29 @@ class Metrics:
         )
         self._init_gauges(registry)
         self._init_quality(registry)
+        self._init_items(registry)
+
+    def _init_items(self, registry: CollectorRegistry) -> None:
+        self._unknown_items = Counter(
+            "profiler_items_unknown",
+            "Events that name an item which the catalogue does not know.",
+            registry=registry,
+        )
+        self._refused_items = Counter(
+            "profiler_items_refused",
+            "Records of the topic of items that are none, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._items = {
+            name: Gauge(f"profiler_items{name}", text, registry=registry)
+            for name, text in (
+                ("", "Items in the catalogue."),
+                ("_versions", "Versions of items in memory."),
+                ("_evicted_versions", "Versions that had to go for others."),
+                ("_read_timestamp_seconds", "Time up to which the topic of items has been read."),
+            )
+        }
 
     def _init_gauges(self, registry: CollectorRegistry) -> None:
         self._paused = Gauge(
@@ -232,6 +258,8 @@ class Metrics:
         if figures.n_conflicts:
             self._conflicts.inc(figures.n_conflicts)
         self._arena_rows.set(figures.arena_rows)
+        if figures.n_unknown_items:
+            self._unknown_items.inc(figures.n_unknown_items)
         if figures.committed_at_s:
             self._last_commit.set(figures.committed_at_s)
 
@@ -245,8 +273,20 @@ class Metrics:
         for problem, n_problems in figures.problems.items():
             self._quality_problems.labels(*problem).inc(n_problems)
 
+    def set_items(
+        self, *, n_items: int, n_versions: int, n_evicted: int, read_through_s: float
+    ) -> None:
+        """Tell what the catalogue holds, and up to what time its topic has been read."""
+        figures = (n_items, n_versions, n_evicted, read_through_s)
+        for gauge, figure in zip(self._items.values(), figures, strict=True):
+            gauge.set(figure)
+
+    def count_refused_item(self, reason: str) -> None:
+        """Count one record of the topic of items that is none."""
+        self._refused_items.labels(reason).inc()
+
     def count_pause(self, waiting_for: str) -> None:
-        """Count one time at which the ``store`` or the ``broker`` could not be reached."""
+        """Count one wait for the ``store``, the ``broker`` or the ``items``."""
         self._pauses.labels(waiting_for).inc()
 
     def count_store_restart(self) -> None:
@@ -254,7 +294,7 @@ class Metrics:
         self._store_restarts.inc()
 
     def set_paused(self, waiting_for: str, is_paused: bool) -> None:
-        """Tell whether the ``store`` or the ``broker`` is being waited for."""
+        """Tell whether the ``store``, the ``broker`` or the ``items`` are being waited for."""
         self._paused.labels(waiting_for).set(is_paused)
 
     def count_stall(self) -> None:

@@ -30,7 +30,7 @@ from streams.setting_values import (
 from streams.setting_values import variable as variable  # and whoever names one
 
 PSEUDONYM_KEY_CHARACTERS_MIN: Final = 32
-TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models")
+TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models", "items")
 OTHER_VARIABLES: Final = frozenset({"PROFILER_CONFIG", "PROFILER_DATA_DIR"})
 """Variables with our prefix that are not settings: the file's name, and the tests' data folder."""
 SECRETS: Final = ("pseudonym_key", "broker_password", "registry_password")

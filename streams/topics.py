@@ -24,6 +24,8 @@ RECORD_BYTES_MAX: Final = 1_310_720
 FORWARD_BYTES_MAX: Final = 1_376_256
 """A record with its origin in a header."""
 DEAD_LETTER_BYTES_MAX: Final = 2_097_152
+EVENTS_LINGER_S: Final = 8 * 86_400
+"""How long events may outlive their retention: Kafka deletes segments, which grow for a week."""
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
@@ -37,6 +39,9 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
         What its records say.
     is_compacted
         Keeps the last record of each key instead of all records of some time.
+    is_versioned
+        Keeps all records of a key for as long as an event that may refer to them is kept, and the
+        last one for ever. The broker stamps them, so that none claims to be older than it is.
     bytes_max
         Largest record, where it is not the broker's own limit (1 MiB).
     """
@@ -44,6 +49,7 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     name: str
     purpose: str
     is_compacted: bool = False
+    is_versioned: bool = False
     bytes_max: int | None = None
 
     def config(self, settings: Settings) -> dict[str, str]:
@@ -53,6 +59,10 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
         else:
             retention_ms = str(settings.retention_s * 1_000)
             options = {"cleanup.policy": "delete", "retention.ms": retention_ms}
+        if self.is_versioned:
+            lag_ms = (settings.retention_s + EVENTS_LINGER_S) * 1_000
+            options["min.compaction.lag.ms"] = str(lag_ms)
+            options["message.timestamp.type"] = "LogAppendTime"
         if self.bytes_max is not None:
             options["max.message.bytes"] = str(self.bytes_max)
         return options
@@ -76,6 +86,7 @@ TOPICS: Final = (
     TopicSpec(name="updates", purpose="which profile changed", is_compacted=True),
     TopicSpec(name="alerts", purpose="what somebody should look at"),
     TopicSpec(name="models", purpose="weights that workers exchange", is_compacted=True),
+    TopicSpec(name="items", purpose="what is known of items", is_compacted=True, is_versioned=True),
 )
 
 

@@ -42,6 +42,8 @@ NOTICE_S: Final = 3.0
 LAST_RESORT_S: Final = 15.0
 """More than the notice and an orderly stop take together."""
 STACK_DEPTH: Final = 6
+AWAITED: Final = ("store", "registry", "items")
+"""Whom a worker may wait for without having stalled."""
 
 _log = get_logger(component="watchdog")
 
@@ -119,11 +121,8 @@ class Watchdog:
                 return
 
     async def _see(self, places: Callable[[], Collection[Place]]) -> Collection[Place] | None:
-        """What the app has, as told by its own loop; None while it waits for the other side."""
-        is_paused = any(
-            self._metrics.value("profiler_paused", waiting_for=side) > 0
-            for side in ("store", "registry")
-        )
+        """What the app has, as told by its own loop; None while it waits for others."""
+        is_paused = any(self._metrics.value("profiler_paused", waiting_for=w) for w in AWAITED)
         return None if is_paused or not await self._health.store_answers() else places()
 
     def _look(self, seeing: Future[Collection[Place] | None]) -> str | None:

@@ -325,6 +325,7 @@ class Worker:
                 n_conflicts=n_refused,
                 arena_rows=len(self._updater.arena),
                 committed_at_s=now_s,
+                n_unknown_items=int(prepared.is_unknown.sum()),
             )
         )
         for number, watermark_ms in self._updater.watermarks_ms().items():

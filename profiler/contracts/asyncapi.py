@@ -7,9 +7,10 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from profiler.catalogue import DEAD_LETTER_REASONS, Item
 from profiler.contracts.document import VERSION, to_json
-from profiler.contracts.json_schema import event_components
-from profiler.events import EVENT_TYPES, REASONS, TYPE_NAMES
+from profiler.contracts.json_schema import event_components, item_component
+from profiler.events import EVENT_TYPES, TYPE_NAMES
 
 Action = Literal["send", "receive"]
 
@@ -71,10 +72,22 @@ TOPICS: Final[Mapping[str, Topic]] = {
         messages=("reserved",),
         is_compacted=True,
     ),
+    "items": Topic(
+        description=(
+            "The catalogue: what is known of items, for events that carry only an item's id. The "
+            "key is the item_id; a record without a value removes the item."
+        ),
+        messages=("item",),
+        is_compacted=True,
+        actions=("receive",),
+    ),
 }
 
 DEAD_LETTER_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
-    "profiler.reason": {"enum": list(REASONS), "description": "why it could not be applied"},
+    "profiler.reason": {
+        "enum": list(DEAD_LETTER_REASONS),
+        "description": "why it could not be applied",
+    },
     "profiler.topic": {"description": "topic of its origin"},
     "profiler.partition": {"pattern": "^[0-9]+$", "description": "partition of its origin"},
     "profiler.offset": {"pattern": "^[0-9]+$", "description": "offset of its origin"},
@@ -120,8 +133,16 @@ def asyncapi() -> dict[str, bytes]:
             for action in topic.actions
         },
         "components": {
-            "messages": {**_event_messages(), "deadletter": _DEAD_LETTER, "reserved": _RESERVED},
-            "schemas": event_components("#/components/schemas/{name}"),
+            "messages": {
+                **_event_messages(),
+                "deadletter": _DEAD_LETTER,
+                "reserved": _RESERVED,
+                "item": _ITEM,
+            },
+            "schemas": {
+                **event_components("#/components/schemas/{name}"),
+                Item.__name__: item_component(),
+            },
         },
     }
     return {"asyncapi.json": to_json(document)}
@@ -190,4 +211,20 @@ _RESERVED: Final[dict[str, Any]] = {
     "name": "reserved",
     "summary": "Nothing is sent yet; the payload will be fixed with the first version that does.",
     "payload": {"description": "not fixed yet"},
+}
+_ITEM: Final[dict[str, Any]] = {
+    "name": "item",
+    "summary": "An item of the catalogue.",
+    "payload": {"$ref": f"#/components/schemas/{Item.__name__}"},
+    "bindings": {
+        "kafka": {
+            "key": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 256,
+                "description": "the item_id, UTF-8",
+            },
+            "bindingVersion": "0.5.0",
+        }
+    },
 }

@@ -1,4 +1,4 @@
-"""One or more example events of every type. They stand in the schemas and in the tests."""
+"""One or more example events of every type, and items. They stand in schemas and tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
+from profiler.catalogue import Item
 from profiler.events import (
     EVENT_TYPES,
     Browse,
@@ -119,6 +120,19 @@ EXAMPLES: Final[Sequence[Event]] = (
         purposes={"personalisation": True, "advertising": False},
     ),
     Erase(ts=_TS + 13_000, event_id="x-1", user_id="alice"),
+)
+
+ITEM_EXAMPLES: Final[Sequence[Item]] = (
+    Item(
+        item_id="lamp-7",
+        title="White metal lantern",
+        category="lighting",
+        brand="Lumen",
+        price=34.5,
+        currency="EUR",
+        tags=("garden", "metal"),
+    ),
+    Item(item_id="lamp-8", category="lighting"),
 )
 
 

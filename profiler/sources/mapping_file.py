@@ -249,7 +249,13 @@ def _is_measure(number: object) -> TypeGuard[int | float]:
 _GROUPS: Final[dict[str, Any]] = {"traits": Trait, "purposes": bool}
 """Fields that hold values by name, and of which type those are."""
 _UNITS: Final[dict[str, dict[str, Callable[[Any], Any]]]] = {
-    "ts": {"s": _scaled(1_000), "ms": _scaled(1), "us": _scaled(0.001), "iso": epoch_ms},
+    "ts": {
+        "s": _scaled(1_000),
+        "ms": _scaled(1),
+        "us": _scaled(0.001),
+        "ns": _scaled(0.000001),
+        "iso": epoch_ms,
+    },
     "price": {"cents": _cents},
     "amount": {"cents": _cents},
 }

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from profiler.events import REASONS
+from profiler.catalogue import DEAD_LETTER_REASONS
 from streams.console import json_option, show_json
 from streams.letterbox import KeptLetter, list_dead_letters, replay_dead_letters
 from streams.settings import settings_from_process
@@ -25,7 +25,7 @@ Examples:
 
 reason_option = click.option(
     "--reason",
-    type=click.Choice(REASONS),
+    type=click.Choice(DEAD_LETTER_REASONS),
     metavar="REASON",
     help="Only these, e.g. malformed, unknown_type, invalid:price, clock_skew.",
 )

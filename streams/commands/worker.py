@@ -63,6 +63,7 @@ async def _run(settings: Settings) -> int:
             assembly.metrics,
             durability=assembly.store.durability,
             recognise=worker.recognise,
+            items=assembly.items,
         )
     finally:
         await assembly.close()

@@ -77,6 +77,16 @@ def test_what_is_compacted_has_no_retention_and_the_rest_has_the_one_of_the_sett
     assert config_by_name["events"]["retention.ms"] == str(settings.retention_s * 1_000)
 
 
+def test_versions_of_items_outlive_the_events_that_may_refer_to_them(settings: Settings) -> None:
+    (items,) = (spec for spec in topics.TOPICS if spec.name == "items")
+
+    config = items.config(settings)
+
+    assert config["cleanup.policy"] == "compact"
+    assert int(config["min.compaction.lag.ms"]) > settings.retention_s * 1_000
+    assert config["message.timestamp.type"] == "LogAppendTime"
+
+
 def _create(settings: Settings, name: str, n_partitions: int) -> None:
     admin = KafkaAdminClient(bootstrap_servers=settings.brokers)
     options = {"num_partitions": n_partitions, "replication_factor": 1}

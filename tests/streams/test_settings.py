@@ -235,3 +235,21 @@ def test_the_table_in_the_docs_is_the_table_of_the_code() -> None:
     page = (ROOT / "docs/settings.md").read_text("utf-8")
 
     assert settings_table() in page, "paste streams.settings.settings_table() into docs/settings.md"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"PROFILER_CURRENCY": "EUR"}, "PROFILER_RATES_FILE"),
+        ({"PROFILER_RATES_FILE": "rates.csv"}, "PROFILER_CURRENCY"),
+    ],
+)
+def test_a_base_and_its_rates_need_each_other(given: dict[str, str], missing: str) -> None:
+    assert refusal(KEY | given).setting == missing
+
+
+@pytest.mark.parametrize("code", ["eur", "EURO", "E"])
+def test_what_is_no_code_of_a_currency_is_refused(code: str) -> None:
+    environ = KEY | {"PROFILER_CURRENCY": code, "PROFILER_RATES_FILE": "rates.csv"}
+
+    assert refusal(environ).setting == "PROFILER_CURRENCY"

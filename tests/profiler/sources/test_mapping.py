@@ -188,7 +188,7 @@ def test_what_cannot_be_read_is_refused_by_the_decoder(price: Any) -> None:
         (
             GOOD + 'ts = { path = "at", unit = "min" }',
             "shop.toml [view] fields.ts.unit",
-            "there are iso, ms, s, us",
+            "there are iso, ms, ns, s, us",
         ),
         (
             GOOD + 'price = { path = "p", currency = "EUR" }',
