@@ -70,6 +70,19 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
         return {p.partition: consumer.highwater(p) for p in partitions}
 
 
+def beginnings_of(settings: Settings, name: str, partitions: Collection[int]) -> Ends:
+    """Offset of the first record that each of these partitions still has.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers.
+    """
+    with _consumer(settings) as consumer:
+        places = [TopicPartition(settings.topic(name), n) for n in partitions]
+        return {p.partition: offset for p, offset in consumer.beginning_offsets(places).items()}
+
+
 def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
     """Give all records of the topic of events before these ends, each partition in offset order.
 
@@ -80,23 +93,39 @@ def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
     BrokerUnavailable
         If no broker answers, or gives nothing for half a minute.
     """
+    beginnings = beginnings_of(settings, "events", ends)
+    if cut := sorted(n for n, offset in beginnings.items() if offset):
+        raise UsageError(
+            f"partitions {cut} of {settings.topic('events')} no longer begin at offset 0: "
+            "the past cannot be read from them; use the original files"
+        )
+    for records in records_between(settings, "events", beginnings, ends):
+        yield from records
+
+
+def records_between(
+    settings: Settings, name: str, starts: Mapping[int, int], ends: Ends
+) -> Iterator[list[Record]]:
+    """Give what partitions of a topic hold from some offsets up to others, in pieces of one each.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers, or gives nothing for half a minute.
+    """
     with _consumer(settings) as consumer:
-        partitions = {TopicPartition(settings.topic("events"), n): end for n, end in ends.items()}
-        beginnings = consumer.beginning_offsets(list(partitions))
-        if cut := sorted(p.partition for p, offset in beginnings.items() if offset):
-            raise UsageError(
-                f"partitions {cut} of {settings.topic('events')} no longer begin at offset 0: "
-                "the past cannot be read from them; use the original files"
-            )
+        partitions = {TopicPartition(settings.topic(name), n): end for n, end in ends.items()}
         consumer.assign(list(partitions))
-        consumer.seek_to_beginning(*partitions)
+        for p in partitions:
+            consumer.seek(p, starts[p.partition])
         progress_s = time.monotonic()
         while any(consumer.position(p) < end for p, end in partitions.items()):
             found = consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
             for partition, records in found.items():
-                yield from (r for r in records if r.offset < partitions[partition])
+                if before := [r for r in records if r.offset < partitions[partition]]:
+                    yield before
             progress_s = time.monotonic() if found else progress_s
-            _check_progress(settings, progress_s, settings.topic("events"))
+            _check_progress(settings, progress_s, settings.topic(name))
 
 
 def wait_until_consumed(settings: Settings, wait_s: float) -> None:
