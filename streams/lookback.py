@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from typing import IO, Final, Self
+from contextlib import ExitStack, contextmanager
+from typing import IO, Final
 
 import msgspec
 import numpy as np
@@ -88,6 +88,10 @@ class Bucket:
         prepared = self._preparer.prepare([Chunk(0, 0, records)])
         yield from look_back(self.fold, prepared, is_historical, self.pids, self.at_ms)
 
+    def names(self) -> dict[str, dict[int, str]]:
+        """Readable names, by kind and hash, of tokens that were not met before this bucket."""
+        return self._preparer.contents.take_new_names()
+
 
 def buckets(
     settings: Settings,
@@ -118,7 +122,7 @@ def buckets(
     number = np.array([_number(root, n) for root in roots], dtype=np.intp)[of]
     order = np.argsort(number, kind="stable")
     ends = np.searchsorted(number[order], np.arange(1, n))
-    with _Spill(n) as spill:
+    with _spill(n) as spill:
         for one in past.concerning(families, set(roots), progress=progress):
             for k in {_number(root, n) for root in one.families}:
                 spill.put(k, one)
@@ -138,25 +142,22 @@ class _Spilled(Struct, frozen=True, array_like=True, gc=False):
     is_historical: bool
 
 
+@contextmanager
+def _spill(n: int) -> Iterator[_Spill]:
+    with ExitStack() as stack:
+        files = []
+        for _ in range(n):
+            files.append(stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES)))
+        yield _Spill(files)
+
+
 class _Spill:
     """Records in numbered temporary files that have no name, or in memory while they are few."""
 
-    def __init__(self, n: int) -> None:
-        self._files: list[IO[bytes]] = []
-        self._stack = ExitStack()
-        self._n = n
+    def __init__(self, files: Sequence[IO[bytes]]) -> None:
+        self._files = files
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Spilled).decode
-
-    def __enter__(self) -> Self:
-        self._files = [
-            self._stack.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))
-            for _ in range(self._n)
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def put(self, number: int, one: Concerned) -> None:
         """Add a record to a bucket."""
@@ -177,9 +178,9 @@ class _Spill:
             )
             found.append(Concerned(record, set(), s.is_historical))
         file.close()
-        found.sort(key=lambda one: one.record[:3])
+        found.sort(key=lambda one: (one.record.topic, one.record.partition, one.record.offset))
         return found
 
 
 def _number(family: Subject, n: int) -> int:
-    return xxhash.xxh32_intdigest(repr(family)) % n
+    return xxhash.xxh32_intdigest(repr(family).encode()) % n

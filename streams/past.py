@@ -24,6 +24,8 @@ from profiler.records import RawRecord, Record
 from profiler.sources import Source
 from streams.eventlog import beginnings_of, ends_of, records_between
 from streams.files import read_lines, stem
+from streams.formats import decoder_of, source_of
+from streams.past_options import PastOptions
 from streams.replay import load
 from streams.settings import Settings
 
@@ -165,6 +167,26 @@ class Past:
                 yield from _file_records(path, self._files.source)
         if self._ends:
             yield from records_between(self._settings, "events", self._starts, self._ends)
+
+
+def open_past(settings: Settings, options: PastOptions) -> Past:
+    """Open the past that options name.
+
+    Raises
+    ------
+    UsageError, ConfigurationError
+        If something of it cannot be read.
+    BrokerUnavailable
+        If no broker answers.
+    """
+    files = options.files
+    return Past(
+        settings,
+        decoder_of(settings),
+        files=Files(files, source_of(options.source, options.mapping)) if files else None,
+        with_topic=options.with_topic or not files,
+        allow_cut=options.force,
+    )
 
 
 def require_whole(settings: Settings, starts: Mapping[int, int]) -> None:
