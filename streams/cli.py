@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "simulate",
     "get",
     "audit",
+    "export",
     "deadletter",
     "topics",
     "identity",

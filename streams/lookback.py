@@ -32,7 +32,7 @@ from streams.past import Concerned, Past
 from streams.settings import Settings
 
 BUCKET_RECORDS: Final = 100_000
-"""Records of a bucket, as far as `BUCKETS_MAX` and the size of families allow."""
+"""Records, or questions, of a bucket, as far as `BUCKETS_MAX` and the size of families allow."""
 BUCKETS_MAX: Final = 256
 SPOOL_BYTES: Final = 262_144
 """Of each bucket, before it goes to disk."""
@@ -117,7 +117,7 @@ def buckets(
         pseudonymiser.pid(*(("user", one) if isinstance(one, str) else one)) for one in subjects
     ]
     families = past.families(progress=progress)
-    n = min(BUCKETS_MAX, 1 + past.n_records // BUCKET_RECORDS)
+    n = min(BUCKETS_MAX, 1 + max(past.n_records, len(of)) // BUCKET_RECORDS)
     roots = [families.root(subject) for subject in subjects]
     number = np.array([_number(root, n) for root in roots], dtype=np.intp)[of]
     order = np.argsort(number, kind="stable")
