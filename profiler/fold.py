@@ -54,10 +54,6 @@ class Fold:
             chunk = Chunk(topic_code(FORWARDED), 0, [], looks=looks)
             looks = self._apply(self._preparer.prepare([chunk]))
 
-    def own(self, pids: Sequence[str]) -> Rows:
-        """(R,) rows of these people's own events; empty of whom there are none."""
-        return self.stored(pids).rows
-
     def shown(self, pids: Sequence[str]) -> tuple[list[str], Rows]:
         """Who shows each of these people to readers, and the (R,) rows that they are shown."""
         shown_by = list(pids)
@@ -79,6 +75,20 @@ class Fold:
     def stored(self, pids: Sequence[str]) -> Stored:
         """States of these people."""
         return decode_states([self.states.get(pid) for pid in pids], self._spec, {})
+
+    def links(self, pid: str) -> Links:
+        """Who belongs to whom, as far as it concerns somebody."""
+        return self.stored([pid]).links.get(0, NO_LINKS)
+
+    def relink(self, pid: str, links: Links) -> None:
+        """Put other links beside somebody's row."""
+        stored = self.stored([pid])
+        if stored.erased[0]:
+            state = encode_tombstone(int(stored.rev[0]), stored.erased_ms[0], links)
+        else:
+            fences = stored.fences
+            (state,) = encode_states(self._spec, stored.rows, stored.rev, fences, {0: links})
+        self.states[pid] = state
 
     def _apply(self, prepared: Prepared) -> list[Look]:
         stored = self.stored(prepared.pids)

@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "simulate",
     "get",
     "audit",
+    "rebuild",
     "export",
     "deadletter",
     "topics",

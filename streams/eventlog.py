@@ -54,7 +54,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
     after the *first* record of the last batch, and so is the lag that is computed from it.
     """
     topic = settings.topic(name)
-    with _consumer(settings) as consumer:
+    with open_consumer(settings) as consumer:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
             raise UsageError(f"there is no topic {topic}; `profiler topics create` makes it")
@@ -66,7 +66,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
         started_s = time.monotonic()
         while any(consumer.highwater(p) is None for p in partitions):
             consumer.poll(timeout_ms=POLL_TIMEOUT_MS)
-            _check_progress(settings, started_s, topic)
+            check_progress(settings, started_s, topic)
         return {p.partition: consumer.highwater(p) for p in partitions}
 
 
@@ -78,7 +78,7 @@ def beginnings_of(settings: Settings, name: str, partitions: Collection[int]) ->
     BrokerUnavailable
         If no broker answers.
     """
-    with _consumer(settings) as consumer:
+    with open_consumer(settings) as consumer:
         places = [TopicPartition(settings.topic(name), n) for n in partitions]
         return {p.partition: offset for p, offset in consumer.beginning_offsets(places).items()}
 
@@ -113,7 +113,7 @@ def records_between(
     BrokerUnavailable
         If no broker answers, or gives nothing for half a minute.
     """
-    with _consumer(settings) as consumer:
+    with open_consumer(settings) as consumer:
         partitions = {TopicPartition(settings.topic(name), n): end for n, end in ends.items()}
         consumer.assign(list(partitions))
         for p in partitions:
@@ -125,7 +125,7 @@ def records_between(
                 if before := [r for r in records if r.offset < partitions[partition]]:
                     yield before
             progress_s = time.monotonic() if found else progress_s
-            _check_progress(settings, progress_s, settings.topic(name))
+            check_progress(settings, progress_s, settings.topic(name))
 
 
 def wait_until_consumed(settings: Settings, wait_s: float) -> None:
@@ -182,7 +182,7 @@ def held_up(settings: Settings, places: Collection[Place]) -> dict[Place, int]:
     with _admin(settings) as admin:
         found = admin.list_group_offsets({settings.group: partitions})[settings.group]
     standing = {p: found[p].offset if p in found else -1 for p in partitions}
-    with _consumer(settings, max_partition_fetch_bytes=GLANCE_BYTES) as consumer:
+    with open_consumer(settings, max_partition_fetch_bytes=GLANCE_BYTES) as consumer:
         beginnings = consumer.beginning_offsets(partitions)
         consumer.assign(partitions)
         for p in partitions:
@@ -193,7 +193,7 @@ def held_up(settings: Settings, places: Collection[Place]) -> dict[Place, int]:
             waiting |= consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=1).keys()
             consumer.pause(*waiting)
             unknown = {p for p in unknown - waiting if not _is_at_end(consumer, p)}
-            _check_progress(settings, started_s, settings.group, ASK_TIMEOUT_S)
+            check_progress(settings, started_s, settings.group, ASK_TIMEOUT_S)
     return {(p.topic, p.partition): standing[p] for p in waiting}
 
 
@@ -205,7 +205,7 @@ def places_of(settings: Settings, topics: Collection[str]) -> set[Place]:
     BrokerUnavailable
         If no broker answers.
     """
-    with _consumer(settings) as consumer:
+    with open_consumer(settings) as consumer:
         return {(name, n) for name in topics for n in consumer.partitions_for_topic(name) or ()}
 
 
@@ -223,9 +223,16 @@ def _lag(settings: Settings, name: str) -> int:
     return sum(max(0, end - known.get(n, 0)) for n, end in ends.items())
 
 
-def _check_progress(
+def check_progress(
     settings: Settings, since_s: float, what: str, timeout_s: float = STALL_TIMEOUT_S
 ) -> None:
+    """Give up on a broker that has given nothing for too long.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If that is so.
+    """
     if time.monotonic() - since_s > timeout_s:
         raise BrokerUnavailable(f"{settings.brokers} gave nothing of {what} for {timeout_s:.0f} s")
 
@@ -241,7 +248,7 @@ def _admin(settings: Settings) -> Iterator[Any]:
 
 
 @contextmanager
-def _consumer(settings: Settings, **options: Any) -> Iterator[Any]:
+def open_consumer(settings: Settings, **options: Any) -> Iterator[Any]:
     """A reader that belongs to no group and leaves no trace."""
     with _faults(settings):
         consumer = KafkaConsumer(
