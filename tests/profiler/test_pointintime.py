@@ -204,7 +204,7 @@ def test_a_look_back_is_the_live_pipeline_stopped_there(
             found = DEFAULT_SPEC.project(Snapshot(shown[k : k + 1]))[0]
             is_output = slice_named("intent")
             vector[is_output] = found[is_output]
-            np.testing.assert_allclose(found, vector, 0, 1e-5 * np.linalg.norm(vector))
+            np.testing.assert_allclose(found, vector, 0, 1e-5 * float(np.linalg.norm(vector)))
         at = np.array([at_ms])
         np.testing.assert_allclose(features[k], features_at(DEFAULT_SPEC, expected, at)[0], 1e-9)
 
