@@ -64,6 +64,12 @@ class Fences:
                 result[i] = int(offset[i]) <= known
         return result
 
+    def of(self, row: int) -> dict[int, int]:
+        """Highest offset applied to one row, by code of the partition."""
+        code = int(self.partition[row])
+        first = {} if code == NO_PARTITION else {code: int(self.offset[row])}
+        return first | self.more.get(row, {})
+
     def raise_to(self, row: NDArray[np.intp], partition: Ints, offset: Ints) -> None:
         """Move the rows' fences up to these events, in place; those of a load raise none."""
         is_live = partition_number(partition) < PARTS

@@ -211,7 +211,8 @@ class _Run:
         self._known = known
         self._spooled = spooled
         self._paths = list(spooled)
-        self._running: dict[asyncio.Future[Applied], int] = {}
+        self._running: dict[asyncio.Future[Applied], tuple[int, int]] = {}
+        self._n_restarts = 0
         self._landed: dict[int, tuple[float, Applied]] = {}
 
     async def apply(self, options: BackfillOptions) -> None:
@@ -245,14 +246,20 @@ class _Run:
         await self._store.put_load(self._folder.manifest.load_id, msgspec.json.encode(progress))
 
     def _start(self, part: int) -> None:
-        self._running[self._processes.submit(apply, self._paths, part)] = part
+        self._running[self._processes.submit(apply, self._paths, part)] = part, self._n_restarts
 
     def _land(self, finished: set[asyncio.Future[Applied]]) -> None:
         for future in finished:
-            part = self._running.pop(future)
+            part, n_restarts = self._running.pop(future)
             try:
-                self._landed[part] = time.monotonic(), future.result()
+                applied = future.result()
             except (StoreRestarted, StoreUnavailable):
+                self._start(part)
+                continue
+            if n_restarts == self._n_restarts:
+                self._landed[part] = time.monotonic(), applied
+            else:
+                # It may have been written to the store as it was before.
                 self._start(part)
 
     async def _secure(self) -> None:
@@ -270,6 +277,7 @@ class _Run:
         except StoreRestarted:
             # It may have lost any of them. Their marks say whose events it lost.
             self._store.rejoin()
+            self._n_restarts += 1
             for part in self._landed:
                 self._start(part)
             self._landed.clear()

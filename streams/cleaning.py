@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from profiler.catalogue import Catalogue
+from profiler.catalogue import Catalogue, read_item
+from profiler.cleaning import Cleaner
 from profiler.currency import Rates, parse_rates
 from profiler.errors import ConfigurationError
+from streams.eventlog import ends_of, records_until
 from streams.settings import Settings, variable
 
 
@@ -37,6 +39,28 @@ def catalogue_of(settings: Settings) -> Catalogue | None:
     if not settings.items:
         return None
     return Catalogue(grace_ms=grace_ms(settings), versions_max=settings.items_max)
+
+
+def cleaner_from_log(settings: Settings) -> Cleaner:
+    """Make a cleaner that knows all the topic of items holds now, for a look back.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file of rates makes no sense.
+    UsageError
+        If there is no topic of items.
+    BrokerUnavailable
+        If no broker answers.
+    """
+    rates, catalogue = rates_of(settings), catalogue_of(settings)
+    if catalogue is not None:
+        topic = settings.topic("items")
+        for record in records_until(settings, ends_of(settings, "items"), topic):
+            said = read_item(record.key, record.value, rates)
+            if not isinstance(said, str):
+                catalogue.put(*said, max(0, record.timestamp or 0))
+    return Cleaner(rates, catalogue)
 
 
 def grace_ms(settings: Settings) -> int:

@@ -32,6 +32,8 @@ COMMANDS: Final = (
     "get",
     "audit",
     "quality",
+    "rebuild",
+    "export",
     "deadletter",
     "topics",
     "items",

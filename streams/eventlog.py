@@ -58,7 +58,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
 
 def ends_of_topic(settings: Settings, topic: str) -> Ends:
     """Find the end of each partition of a topic, given by its full name; see `ends_of`."""
-    with _consumer(settings) as consumer:
+    with open_consumer(settings) as consumer:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
             raise UsageError(f"there is no topic {topic}; `profiler topics create` makes it")
@@ -70,8 +70,26 @@ def ends_of_topic(settings: Settings, topic: str) -> Ends:
         started_s = time.monotonic()
         while any(consumer.highwater(p) is None for p in partitions):
             consumer.poll(timeout_ms=POLL_TIMEOUT_MS)
-            _check_progress(settings, started_s, topic)
+            check_progress(settings, started_s, topic)
         return {p.partition: consumer.highwater(p) for p in partitions}
+
+
+def beginnings_of(settings: Settings, topic: str, partitions: Collection[int]) -> Ends:
+    """Offset of the first record that each of these partitions still has.
+
+    Parameters
+    ----------
+    topic
+        Its full name.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers.
+    """
+    with open_consumer(settings) as consumer:
+        places = [TopicPartition(topic, n) for n in partitions]
+        return {p.partition: offset for p, offset in consumer.beginning_offsets(places).items()}
 
 
 def records_until(settings: Settings, ends: Ends, topic: str = "") -> Iterator[Record]:
@@ -90,29 +108,55 @@ def records_until(settings: Settings, ends: Ends, topic: str = "") -> Iterator[R
         If no broker answers, or gives nothing for half a minute.
     """
     topic = topic or settings.topic("events")
-    with _consumer(settings) as consumer:
-        partitions = {TopicPartition(topic, n): end for n, end in ends.items()}
-        beginnings = consumer.beginning_offsets(list(partitions))
-        if cut := sorted(p.partition for p, offset in beginnings.items() if offset):
-            raise UsageError(
-                f"partitions {cut} of {topic} no longer begin at offset 0: "
-                "the past cannot be read from them; use the original files"
-            )
-        for records in _polled(settings, consumer, partitions):
-            yield from records
+    beginnings = beginnings_of(settings, topic, ends)
+    if cut := sorted(n for n, offset in beginnings.items() if offset):
+        raise UsageError(
+            f"partitions {cut} of {topic} no longer begin at offset 0: "
+            "the past cannot be read from them; use the original files"
+        )
+    for records in records_between(settings, topic, beginnings, ends):
+        yield from records
 
 
 def portions_until(settings: Settings, topic: str, ends: Ends) -> Iterator[list[Record]]:
-    """Give what any topic still holds before these ends, as it comes: of one partition at a time.
+    """Give what a topic still holds before these ends, as it comes: of one partition at a time.
 
     Raises
     ------
     BrokerUnavailable
         If no broker answers, or gives nothing for half a minute.
     """
-    with _consumer(settings) as consumer:
+    yield from records_between(settings, topic, beginnings_of(settings, topic, ends), ends)
+
+
+def records_between(
+    settings: Settings, topic: str, starts: Mapping[int, int], ends: Ends
+) -> Iterator[list[Record]]:
+    """Give what partitions of a topic hold from some offsets up to others, in pieces of one each.
+
+    Parameters
+    ----------
+    topic
+        Its full name.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If no broker answers, or gives nothing for half a minute.
+    """
+    with open_consumer(settings) as consumer:
         partitions = {TopicPartition(topic, n): end for n, end in ends.items()}
-        yield from _polled(settings, consumer, partitions)
+        consumer.assign(list(partitions))
+        for p in partitions:
+            consumer.seek(p, starts[p.partition])
+        progress_s = time.monotonic()
+        while any(consumer.position(p) < end for p, end in partitions.items()):
+            found = consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
+            for partition, records in found.items():
+                if before := [r for r in records if r.offset < partitions[partition]]:
+                    yield before
+            progress_s = time.monotonic() if found else progress_s
+            check_progress(settings, progress_s, topic)
 
 
 def wait_until_consumed(settings: Settings, wait_s: float) -> None:
@@ -169,7 +213,7 @@ def held_up(settings: Settings, places: Collection[Place]) -> dict[Place, int]:
     with _admin(settings) as admin:
         found = admin.list_group_offsets({settings.group: partitions})[settings.group]
     standing = {p: found[p].offset if p in found else -1 for p in partitions}
-    with _consumer(settings, max_partition_fetch_bytes=GLANCE_BYTES) as consumer:
+    with open_consumer(settings, max_partition_fetch_bytes=GLANCE_BYTES) as consumer:
         beginnings = consumer.beginning_offsets(partitions)
         consumer.assign(partitions)
         for p in partitions:
@@ -180,7 +224,7 @@ def held_up(settings: Settings, places: Collection[Place]) -> dict[Place, int]:
             waiting |= consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=1).keys()
             consumer.pause(*waiting)
             unknown = {p for p in unknown - waiting if not _is_at_end(consumer, p)}
-            _check_progress(settings, started_s, settings.group, ASK_TIMEOUT_S)
+            check_progress(settings, started_s, settings.group, ASK_TIMEOUT_S)
     return {(p.topic, p.partition): standing[p] for p in waiting}
 
 
@@ -192,23 +236,8 @@ def places_of(settings: Settings, topics: Collection[str]) -> set[Place]:
     BrokerUnavailable
         If no broker answers.
     """
-    with _consumer(settings) as consumer:
+    with open_consumer(settings) as consumer:
         return {(name, n) for name in topics for n in consumer.partitions_for_topic(name) or ()}
-
-
-def _polled(
-    settings: Settings, consumer: Any, partitions: Mapping[Any, int]
-) -> Iterator[list[Record]]:
-    """Records of these partitions from their beginning on, each up to its end."""
-    consumer.assign(list(partitions))
-    consumer.seek_to_beginning(*partitions)
-    progress_s = time.monotonic()
-    while waiting := [p for p, end in partitions.items() if consumer.position(p) < end]:
-        found = consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS_MAX)
-        for partition, records in found.items():
-            yield [r for r in records if r.offset < partitions[partition]]
-        progress_s = time.monotonic() if found else progress_s
-        _check_progress(settings, progress_s, waiting[0].topic)
 
 
 def _is_at_end(consumer: Any, partition: Any) -> bool:
@@ -225,9 +254,16 @@ def _lag(settings: Settings, name: str) -> int:
     return sum(max(0, end - known.get(n, 0)) for n, end in ends.items())
 
 
-def _check_progress(
+def check_progress(
     settings: Settings, since_s: float, what: str, timeout_s: float = STALL_TIMEOUT_S
 ) -> None:
+    """Give up on a broker that has given nothing for too long.
+
+    Raises
+    ------
+    BrokerUnavailable
+        If that is so.
+    """
     if time.monotonic() - since_s > timeout_s:
         raise BrokerUnavailable(f"{settings.brokers} gave nothing of {what} for {timeout_s:.0f} s")
 
@@ -243,7 +279,7 @@ def _admin(settings: Settings) -> Iterator[Any]:
 
 
 @contextmanager
-def _consumer(settings: Settings, **options: Any) -> Iterator[Any]:
+def open_consumer(settings: Settings, **options: Any) -> Iterator[Any]:
     """A reader that belongs to no group and leaves no trace."""
     with _faults(settings):
         consumer = KafkaConsumer(

@@ -40,7 +40,7 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
         ("sessions", _sessions(facts["sessions"])),
         ("scores", _scores(facts["intent"])),
     ]
-    return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines]
+    return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines if text]
 
 
 def slices(profile: Profile) -> list[str]:
@@ -103,7 +103,9 @@ def _freshness(as_of_ms: int, now_ms: int) -> str:
 
 def _known(core: Part, rev: int) -> str:
     since = _day(core["first_ts"])
-    return f"since {since}, {_count(core['events'], 'event')}, {_count(rev, 'commit')}"
+    known = f"since {since}, {_count(core['events'], 'event')}"
+    # What was computed from the past has never been committed.
+    return f"{known}, {_count(rev, 'commit')}" if rev else known
 
 
 def _interests(profile: Profile) -> Iterator[tuple[str, str]]:

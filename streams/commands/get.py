@@ -3,36 +3,60 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import Any, Final
 
 import click
 
+from profiler.errors import UsageError
 from streams.client import ProfileClient
 from streams.console import json_option, show_json, tell
+from streams.past_options import PastOptions, past_options
 from streams.portrait import KINDS, portrait, slices
 from streams.reader import Profile
-from streams.settings import settings_from_process
+from streams.settings import Settings, settings_from_process
 
 EPILOG: Final = """\b
 Examples:
   profiler get alice                     user id alice
   profiler get device:4f2a --vector      user:, device:, anonymous: or pid: name the kind of id
   profiler get alice --now --json
+  profiler get alice --as-of 2026-03-01T09:00:00Z
+  profiler get 17850 --as-of 1304208000000 --file online_retail.csv.gz --source online-retail
 
-Historical data end long ago: everything is shown as of the person's latest event, unless --now."""
+Historical data end long ago: everything is shown as of the person's latest event, unless --now.
+With --as-of the profile is computed from the topic of events, or from files, and nothing is asked
+of the store: see docs/training.md for what counts at a time."""
 
 
 @click.command(name="get", epilog=EPILOG)
 @click.argument("subject")
 @click.option("--vector", "with_vector", is_flag=True, help="Show the vector, slice by slice.")
 @click.option("--now", "is_now", is_flag=True, help="Let interests and vector decay until now.")
+@click.option(
+    "--as-of",
+    "as_of",
+    metavar="TIME",
+    help="Show what was known before this time (ms since 1970, or RFC 3339), from the log.",
+)
+@past_options
 @json_option
-def command(subject: str, with_vector: bool, is_now: bool, as_json: bool) -> int:
-    """Show what is known of SUBJECT."""
+def command(
+    subject: str, with_vector: bool, is_now: bool, as_of: str | None, as_json: bool, **past: Any
+) -> int:
+    """Show what is known of SUBJECT, or was known at a time."""
+    options = PastOptions(**past)
+    if as_of is None and options != PastOptions():
+        raise UsageError("--file, --force: only with --as-of")
+    if as_of is not None and is_now:
+        raise UsageError("--now and --as-of are two moments: give one of them")
     settings = settings_from_process()
-    key = settings.pseudonym_key.reveal()
-    with ProfileClient(settings.store_url, key, timeout_s=settings.store_timeout_s) as client:
-        profile = client.get(subject)
+    if as_of is None:
+        key = settings.pseudonym_key.reveal()
+        with ProfileClient(settings.store_url, key, timeout_s=settings.store_timeout_s) as client:
+            profile = client.get(subject)
+    else:
+        profile = _at(settings, subject, as_of, options)
     if profile is None:
         tell(
             f"nothing is known of {subject}: no event of theirs was applied, they asked to be "
@@ -49,6 +73,18 @@ def command(subject: str, with_vector: bool, is_now: bool, as_json: bool) -> int
         if with_vector:
             click.echo("\n".join(["", *slices(profile)]))
     return 0
+
+
+def _at(settings: Settings, subject: str, as_of: str, options: PastOptions) -> Profile | None:
+    # Not imported above: River takes a second, and profiles of the store do not need it.
+    looking = import_module("streams.asof")
+    try:
+        at_ms = looking.parse_time(as_of)
+    except ValueError as fault:
+        raise UsageError(f"--as-of: {fault}") from None
+    past = import_module("streams.past").open_past(settings, options)
+    profile: Profile | None = looking.profile_at(settings, past, subject, at_ms)
+    return profile
 
 
 def _as_dict(profile: Profile, now_ms: int, with_vector: bool) -> dict[str, Any]:
