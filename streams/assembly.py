@@ -20,6 +20,7 @@ from streams.homes import Topics
 from streams.metrics import Metrics
 from streams.redis_store import RedisStore
 from streams.settings import Settings
+from streams.updates import KafkaUpdates
 from streams.worker import Limits, Worker
 
 
@@ -30,7 +31,7 @@ class Assembly(Struct, frozen=True):
     ----------
     worker
         Ready to run.
-    store, dead_letters, forwards
+    store, dead_letters, forwards, updates
         Its edges; connected when they are first used.
     metrics
         What it counts.
@@ -41,11 +42,13 @@ class Assembly(Struct, frozen=True):
     dead_letters: KafkaDeadLetters
     forwards: KafkaForwards
     metrics: Metrics
+    updates: KafkaUpdates
 
     async def close(self) -> None:
         """Let go of connections."""
         await self.dead_letters.close()
         await self.forwards.close()
+        await self.updates.close()
         await self.store.close()
 
 
@@ -67,6 +70,7 @@ def assemble(settings: Settings) -> Assembly:
         security,
     )
     forwards = KafkaForwards(settings.brokers, settings.topic("forwarded"), security)
+    updates = KafkaUpdates(settings.brokers, settings.topic("updates"), settings.updates, security)
     worker = Worker(
         spec=DEFAULT_SPEC,
         preparer=Preparer(
@@ -89,8 +93,9 @@ def assemble(settings: Settings) -> Assembly:
         ),
         topics=Topics(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
+        updates=updates,
     )
-    return Assembly(worker, store, dead_letters, forwards, metrics)
+    return Assembly(worker, store, dead_letters, forwards, metrics, updates)
 
 
 def open_store(settings: Settings) -> RedisStore:

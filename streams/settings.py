@@ -136,6 +136,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     mapping_file: Annotated[
         str, Meta(description="TOML file that binds foreign messages to events; see sources.md")
     ] = ""
+    updates: Annotated[
+        Literal["links", "all", "none"],
+        Meta(description="what `profiler.updates` tells: who joins whom, every change, or nothing"),
+    ] = "links"
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),

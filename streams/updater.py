@@ -22,8 +22,10 @@ from profiler.pipeline import Processed, process
 from profiler.records import Chunk, Record
 from profiler.spec import Spec
 from profiler.state import Layout, decode_states, encode_states, encode_tombstone, unknown_specs
+from profiler.updates import Told, Update
 from streams.arena import Arena
 from streams.store import Erasure, Move, ProfileWrite, Store, Write
+from streams.updates import tell
 
 Load = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
 
@@ -44,6 +46,8 @@ class Work:
         Readable names of tokens that this worker met for the first time.
     seconds
         Time by step.
+    updates
+        By pid, to be sent once all is written.
     """
 
     chunks: Sequence[Chunk]
@@ -52,6 +56,7 @@ class Work:
     writes: dict[str, Write]
     names: dict[str, dict[int, str]]
     seconds: dict[str, float] = field(default_factory=dict)
+    updates: dict[str, Update] = field(default_factory=dict)
 
     def reached(self) -> dict[int, int]:
         """Offset after the last record, by code of the partition."""
@@ -65,6 +70,7 @@ class Work:
         """Take back what was computed of these people, letters included: it will be once more."""
         for pid in pids:
             self.writes.pop(pid, None)
+            self.updates.pop(pid, None)
         looks = self.processed.relinked.looks
         for look in [look for look in looks if look.peer.pid in pids]:
             del looks[look]
@@ -129,16 +135,25 @@ class Updater:
         Hot rows.
     store
         Only asked for layouts of other specs here.
+    told
+        Which changes are told.
     """
 
     def __init__(
-        self, spec: Spec, preparer: Preparer, bank: ModelBank, arena: Arena, store: Store
+        self,
+        spec: Spec,
+        preparer: Preparer,
+        bank: ModelBank,
+        arena: Arena,
+        store: Store,
+        told: Told = "none",
     ) -> None:
         self.spec = spec
         self.bank = bank
         self.arena = arena
         self._preparer = preparer
         self._store = store
+        self._told = told
         self._layouts: dict[str, Layout] = {}
         self._watermark_ms: dict[int, int] = {}
 
@@ -168,7 +183,8 @@ class Updater:
         self._await_sessions(prepared, processed)
         self.bank.learn([*processed.labels, self._ended(self._watermark_ms)])
         lap("learn")
-        return Work(chunks, prepared, processed, writes, names, lap.seconds)
+        updates = tell(self._told, prepared.pids, processed, stored.erased, self.arena, slots)
+        return Work(chunks, prepared, processed, writes, names, lap.seconds, updates)
 
     def forget(self, codes: Collection[int]) -> None:
         """Drop what is known of partitions that this worker no longer has."""

@@ -28,7 +28,7 @@ from profiler.records import Chunk
 from profiler.spec import Spec
 from streams.acknowledgements import DURABLE_AFTER_S, Acknowledgements
 from streams.arena import Arena
-from streams.committer import Committer, DeadLetters, Forwards
+from streams.committer import Committer, DeadLetters, Forwards, Updates
 from streams.figures import Figures
 from streams.homes import Homes, Topics
 from streams.identity import Place, reached, recognise
@@ -96,7 +96,7 @@ class Worker:
     ----------
     spec, preparer, bank
         The pure core.
-    store, dead_letters, forwards
+    store, dead_letters, forwards, updates
         The edges.
     metrics
         Told once per batch.
@@ -126,6 +126,7 @@ class Worker:
         limits: Limits,
         topics: Topics = DEFAULT_TOPICS,
         worker_id: str = "worker",
+        updates: Updates | None = None,
     ) -> None:
         least = BATCHES_IN_ARENA * limits.batch_events_max
         if limits.arena_rows < least:
@@ -137,7 +138,8 @@ class Worker:
         self._limits = limits
         self._patience = Patience(metrics)
         self._homes = Homes(topics, forwards, self._patience)
-        self._updater = Updater(spec, preparer, bank, Arena(spec, limits.arena_rows), store)
+        arena, told = Arena(spec, limits.arena_rows), updates.told if updates else "none"
+        self._updater = Updater(spec, preparer, bank, arena, store, told)
         self._committer = Committer(
             store=store,
             dead_letters=dead_letters,
@@ -146,6 +148,7 @@ class Worker:
             updater=self._updater,
             compute=self._compute,
             topic=topics.events,
+            updates=updates,
         )
         self._acknowledgements = Acknowledgements(store, self._patience, limits.durable_after_s)
         self._figures = Figures(store, bank, metrics, worker_id)
