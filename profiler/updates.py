@@ -7,11 +7,11 @@ So whoever applies the same links once more, after a crash, says the same once m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from profiler.columns import Ints
@@ -22,30 +22,30 @@ Told = Literal["none", "links", "all"]
 
 
 class Update(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one profile.
+    """What became of one profile."""
 
-    Parameters
-    ----------
-    pid
-        Profile id; the record's key too.
-    change
-        ``moved``: its events are shown by the profile `moved_to`; ``returned``: no longer by
-        another, as links were taken back; ``erased``: deleted, for ever; ``updated``: what readers
-        see changed.
-    rev
-        Revision of what was stored when this was written.
-    ts
-        Event time, ms UTC: of the latest link or unlink, of the wish to be erased, or of the latest
-        event.
-    moved_to
-        Profile id, only of those that moved.
-    """
-
-    pid: str
-    change: Literal["moved", "returned", "erased", "updated"]
-    rev: int
-    ts: int
-    moved_to: str | None = None
+    pid: Annotated[str, Meta(description="profile id; the record's key too")]
+    change: Annotated[
+        Literal["moved", "returned", "erased", "updated"],
+        Meta(
+            description=(
+                "moved: another profile shows its events; returned: none does any more, as links "
+                "were taken back; erased: deleted, for ever; updated: what readers see changed"
+            )
+        ),
+    ]
+    rev: Annotated[int, Meta(ge=0, description="revision of what was stored")]
+    ts: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description=(
+                "event time, ms UTC: of the latest link or unlink, of the wish to be erased, or of "
+                "the latest event"
+            ),
+        ),
+    ]
+    moved_to: Annotated[str | None, Meta(description="profile id, only of those that moved")] = None
 
 
 def updates_of(
