@@ -20,14 +20,12 @@ from profiler.dedupe import EVENTS, topic_code
 from profiler.events import Identify, event_of
 from profiler.models.bank import ModelBank
 from profiler.pipeline import process, visible
-from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
 from profiler.reference_links import ReferenceLinks
-from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, merge_rows
 from streams.memory_store import MemoryStore
-from tests.folding import KEY, assert_equal
-from tests.histories.town import Town, preparer_of
+from tests.folding import assert_equal
+from tests.histories.town import PSEUDONYMISER, SPEC, Town, preparer_of
 from tests.strategies import START_MS
 
 Event = dict[str, Any]
@@ -49,7 +47,7 @@ PAIRS: Final = (
 TIMES: Final = 6
 """Moments at which anything happens: few, so that links and cuts clash."""
 MOMENT_MS: Final = 3_600_000
-EVENTS_MAX: Final = 14
+EVENTS_MAX: Final = 10
 REPEATS: Final = 0.1
 """Share of the records that a producer sends twice."""
 
@@ -70,6 +68,7 @@ def _deeds() -> list[Event]:
 
 
 DEEDS: Final = _deeds()
+"""New ones belong at the end: what a number means must not change."""
 NUMBERS: Final = st.lists(st.integers(0, len(DEEDS) * TIMES - 1), min_size=1, max_size=EVENTS_MAX)
 """Histories. Events of behaviour come first, so that a failing history shrinks to few links."""
 
@@ -78,12 +77,34 @@ def events_of(numbers: Sequence[int]) -> list[Event]:
     """The events that numbers stand for, each with an id of its own."""
     return [
         {
-            **DEEDS[number % len(DEEDS)],
-            "ts": START_MS + number // len(DEEDS) * MOMENT_MS,
+            **DEEDS[number // TIMES],
+            "ts": START_MS + number % TIMES * MOMENT_MS,
             "event_id": f"e{k}",
         }
         for k, number in enumerate(numbers)
     ]
+
+
+def parted(events: Sequence[Event]) -> list[Event]:
+    """The same, and then all links taken back."""
+    ts = START_MS + TIMES * MOMENT_MS
+    left = [event for event in events if not _is_of_the_gone(event)]
+    linked = [event.items() for event in left if event["type"] == "identify"]
+    cuts = [
+        {"type": "identify", "unlink": True, "ts": ts, "event_id": f"c{k}", **dict(pair)}
+        for k, pair in enumerate(PAIRS)
+        if any(dict(pair).items() <= items for items in linked)
+    ]
+    return [*left, *cuts]
+
+
+def without_links(events: Sequence[Event]) -> list[Event]:
+    """The same, as if nobody had ever been linked."""
+    return [e for e in events if e["type"] != "identify" and not _is_of_the_gone(e)]
+
+
+def _is_of_the_gone(event: Event) -> bool:
+    return any(event.get(name) == one for name, one in GONE)
 
 
 class Known(NamedTuple):
@@ -124,7 +145,7 @@ def lived(events: Sequence[Event], chance: random.Random) -> Known:
 def known(store: MemoryStore) -> Known:
     """What stands in a store, without those of whom nothing is known."""
     pids = sorted(store.states)
-    stored = decode_states([store.states[pid] for pid in pids], DEFAULT_SPEC, {})
+    stored = decode_states([store.states[pid] for pid in pids], SPEC, {})
     has_row = ~stored.erased & (stored.rows["core.n_accepted"] > 0)
     at = np.flatnonzero(has_row)
     owners = {
@@ -148,7 +169,7 @@ def known(store: MemoryStore) -> Known:
 
 def expected(events: Sequence[Event]) -> Known:
     """The same by definition: everybody's own events at once, then who belongs to whom."""
-    pid = Pseudonymiser(KEY).pid
+    pid = PSEUDONYMISER.pid
     links, erased = ReferenceLinks(pid), set[str]()
     records: list[RawRecord] = []
     for fields in events:
@@ -163,8 +184,8 @@ def expected(events: Sequence[Event]) -> Known:
     owners = links.owners()
     erased |= {one for one, owner in owners.items() if owner in erased}
     prepared = preparer_of(1).prepare([Chunk(topic_code(EVENTS), 0, records)])
-    stored = decode_states([None] * len(prepared.pids), DEFAULT_SPEC, {})
-    process(DEFAULT_SPEC, prepared, stored, ModelBank(DEFAULT_SPEC))
+    stored = decode_states([None] * len(prepared.pids), SPEC, {})
+    process(SPEC, prepared, stored, ModelBank(SPEC))
     alive = sorted(set(prepared.pids) - erased)
     at = np.array([prepared.pids.index(one) for one in alive], dtype=np.intp)
     rows = stored.rows[at]
@@ -181,19 +202,19 @@ def _shown(pids: Sequence[str], rows: Rows, owners: Mapping[str, str]) -> dict[s
         while top in owners:
             top = owners[top]
         row = rows[place[pid] : place[pid] + 1]
-        merged[top] = merge_rows(DEFAULT_SPEC, merged[top], row) if top in merged else row
+        merged[top] = merge_rows(SPEC, merged[top], row) if top in merged else row
     if not merged:
         return {}
-    vectors, _ = visible(DEFAULT_SPEC, np.concatenate(list(merged.values())))
+    vectors, _ = visible(SPEC, np.concatenate(list(merged.values())))
     return dict(zip(merged, vectors, strict=True))
 
 
-NOTHING: Final = visible(DEFAULT_SPEC, DEFAULT_SPEC.empty(1))[0].tobytes()
+NOTHING: Final = visible(SPEC, SPEC.empty(1))[0].tobytes()
 """The vector of somebody of whom nothing is known."""
 LINEAR: Final = np.concatenate(
     [
         np.arange(s.offset, s.offset + s.length)
-        for s in DEFAULT_SPEC.slices
+        for s in SPEC.slices
         if s.name not in ("interest_focus", "sessions", "intent")
     ]
 )

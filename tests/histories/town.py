@@ -16,12 +16,14 @@ from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 from profiler.batch import Preparer, Screen
+from profiler.columns import Snapshot
 from profiler.dedupe import EVENTS, FORWARDED, topic_code
+from profiler.facets import FACETS
 from profiler.forwarding import Seen, headers_of, look_record
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, Forward, RawRecord
-from profiler.spec import DEFAULT_SPEC
+from profiler.spec import Spec
 from streams.arena import Arena
 from streams.memory_store import MemoryStore
 from streams.updater import Updater, Work
@@ -40,6 +42,16 @@ TELLS_TWICE: Final = 0.1
 STEPS_MAX: Final = 2_000
 ARENA_ROWS: Final = 48
 
+
+class UndescribedSpec(Spec):
+    """The default spec without summaries: people do not read these, and they take their time."""
+
+    def describe(self, now: Snapshot) -> list[Any]:
+        return [None] * len(now)
+
+
+PSEUDONYMISER: Final = Pseudonymiser(KEY)
+SPEC: Final = UndescribedSpec(FACETS)
 Place = tuple[int, int]
 """A topic, `EVENTS` or `FORWARDED`, and a partition."""
 _Result = TypeVar("_Result")
@@ -71,10 +83,10 @@ class Resident:
     def __init__(self, town: Town, numbers: Sequence[int]) -> None:
         self.numbers = list(numbers)
         self.updater = Updater(
-            DEFAULT_SPEC,
+            SPEC,
             preparer_of(town.homes),
-            ModelBank(DEFAULT_SPEC),
-            Arena(DEFAULT_SPEC, ARENA_ROWS),
+            ModelBank(SPEC),
+            Arena(SPEC, ARENA_ROWS),
             town.store,
         )
         self.read = {
@@ -109,7 +121,7 @@ class Town:
         self, arrivals: Mapping[int, Sequence[RawRecord]], homes: int, chance: random.Random
     ) -> None:
         self.homes = homes
-        self.store = MemoryStore(spec_hash=DEFAULT_SPEC.hash)
+        self.store = MemoryStore(spec_hash=SPEC.hash)
         self.logs: dict[Place, list[RawRecord]] = {
             (topic, number): [] for topic in (EVENTS, FORWARDED) for number in range(homes)
         }
@@ -215,7 +227,7 @@ class Town:
 @cache
 def preparer_of(homes: int) -> Preparer:
     """A preparer that all workers share: what it remembers of texts is the same for all."""
-    return Preparer(Pseudonymiser(KEY), Screen(), homes)
+    return Preparer(PSEUDONYMISER, Screen(), homes)
 
 
 def finished(what: Coroutine[Any, Any, _Result]) -> _Result:
