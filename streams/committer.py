@@ -151,7 +151,10 @@ class Committer:
 
     async def _tell(self, work: Work, refused: set[str]) -> None:
         """After the profiles that others are to look at, and before what led to it is done with."""
-        await together(self._send_looks(work, refused), self._send_updates(work, refused))
+        if work.updates:
+            await together(self._send_looks(work, refused), self._send_updates(work, refused))
+        else:
+            await self._send_looks(work, refused)
 
     async def _send_updates(self, work: Work, refused: set[str]) -> None:
         edge, updates = self._updates, [u for p, u in work.updates.items() if p not in refused]
