@@ -139,7 +139,7 @@ class Worker:
         self._patience = Patience(metrics)
         self._homes = Homes(topics, forwards, self._patience)
         arena, told = Arena(spec, limits.arena_rows), updates.told if updates else "none"
-        self._updater = Updater(spec, preparer, bank, arena, store, told)
+        self._updater = Updater(spec, preparer, bank, arena, store, told=told)
         self._committer = Committer(
             store=store,
             dead_letters=dead_letters,
