@@ -41,7 +41,6 @@ from streams.settings import load_settings
 from streams.spool import Spooled, SpoolWriter, read_index, read_part
 from streams.store import Store
 from streams.updater import Updater, Work
-from streams.updates import KafkaUpdates
 
 SPOOL_RECORDS: Final = 4_096
 """Records that are sorted into parts at a time."""
@@ -246,11 +245,7 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
     )
     patience = Patience(Metrics())
     arena = Arena(DEFAULT_SPEC, ARENA_SPARE + 2 * len(records))
-    load_id = process.task.load_id
-    updates = KafkaUpdates(settings.brokers, settings.topic("updates"), settings.updates, security)
-    updater = Updater(
-        DEFAULT_SPEC, process.preparer, None, arena, store, load_id, told=updates.told
-    )
+    updater = Updater(DEFAULT_SPEC, process.preparer, None, arena, store, process.task.load_id)
 
     async def load_rows(pids: Sequence[str]) -> list[bytes | None]:
         return await patience.until_done(lambda: store.load(pids))
@@ -266,7 +261,6 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
         updater=updater,
         compute=compute,
         topic=settings.topic("events"),
-        updates=updates,
     )
     try:
         chunk = Chunk(topic_code(FORWARDED), PARTS + part, records, range(len(records)))
@@ -277,7 +271,6 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
     finally:
         await letters.close()
         await forwards.close()
-        await updates.close()
 
 
 def _now_ms() -> int:
