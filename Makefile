@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate kafka chaos matrix lint fix schemas bench lock clean
+.PHONY: help install demo test simulate identity kafka chaos matrix lint fix schemas bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1m%-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ test: install ## Run all tests (with the embedded broker and store)
 SEEDS ?= 1000
 simulate: install ## Run the worker in a simulated world under SEEDS schedules of faults
 	SIMULATE_SEEDS=$(SEEDS) $(BIN)/pytest -q -n auto tests/simulation
+
+EXAMPLES ?= 10000
+IDENTITY_SEED ?= 1
+identity: install ## Live EXAMPLES random histories of links and cuts, drawn from IDENTITY_SEED
+	IDENTITY_EXAMPLES=$(EXAMPLES) IDENTITY_SEED=$(IDENTITY_SEED) $(BIN)/pytest -q -n auto tests/histories
 
 KAFKA := 4.4.0
 BROKERS := 1

@@ -131,6 +131,18 @@ class Links(Struct, frozen=True, array_like=True):
         ranked = sorted(by_owner.values(), key=lambda c: c.rank)
         return Links(tuple(ranked[:CLAIMS_MAX]), self.members)
 
+    def may_follow_from(self, claim: Claim) -> bool:
+        """Whether the owner may be who it is because of a claim that was added.
+
+        A repeated link of two who are linked already is not why, and so are most of them. One that
+        comes again after a crash is told from it: it is still the earliest.
+        """
+        known = next((known for known in self.claims if known.owner == claim.owner), None)
+        if known is None:
+            return False
+        is_earliest = (known.first_ms, known.first_id) == (claim.first_ms, claim.first_id)
+        return is_earliest or known.cut_ms >= 0
+
     def with_member(self, peer: Peer) -> Links:
         """Add a member; of too many, those whose pids come first stay."""
         kept = sorted({*self.members, peer})[:MEMBERS_MAX]

@@ -131,11 +131,15 @@ class Relinked:
         Places that must be written and projected, whether or not an event changed them.
     looks
         To be sent once all is written.
+    shifted
+        Places of people whose owner may have changed, in this batch or in one before that was
+        written and not told; and when those asked for it who are erased, None of the others.
     """
 
     links: dict[int, Links]
     touched: set[int] = field(default_factory=set)
     looks: dict[Look, None] = field(default_factory=dict)
+    shifted: dict[int, int | None] = field(default_factory=dict)
 
     def owner(self, place: int) -> str | None:
         """Profile that shows somebody's row, if it is another."""
@@ -184,6 +188,7 @@ class Linker:
         erased = {**self._look(looks), **asked}
         # Also if they were before: whoever wrote the tombstone may not have come to tell.
         self._tell_peers(erased)
+        self.result.shifted.update(erased)
         return {place: ms for place, ms in erased.items() if not self._stored.erased[place]}
 
     def _claim(self, claims: Sequence[Claimed]) -> None:
@@ -195,6 +200,8 @@ class Linker:
                 continue
             links[place] = links.get(place, NO_LINKS).with_claim(claim)
             self.result.touched.add(place)
+            if links[place].may_follow_from(claim):
+                self.result.shifted[place] = None
             # All of them: a repetition does not know any more which of them it was that changed.
             self._tell(place, [Peer(c.owner, c.home) for c in links[place].claims])
 

@@ -25,6 +25,7 @@ from streams.metrics import Metrics
 from streams.redis_store import RedisStore
 from streams.settings import Settings
 from streams.spot_check import SpotCheck
+from streams.updates import KafkaUpdates
 from streams.worker import Limits, Worker
 
 
@@ -35,7 +36,7 @@ class Assembly(Struct, frozen=True):
     ----------
     worker
         Ready to run.
-    store, dead_letters, forwards
+    store, dead_letters, forwards, updates
         Its edges; connected when they are first used.
     metrics
         What it counts.
@@ -48,12 +49,14 @@ class Assembly(Struct, frozen=True):
     dead_letters: KafkaDeadLetters
     forwards: KafkaForwards
     metrics: Metrics
+    updates: KafkaUpdates
     items: CatalogueReader | None = None
 
     async def close(self) -> None:
         """Let go of connections."""
         await self.dead_letters.close()
         await self.forwards.close()
+        await self.updates.close()
         await self.store.close()
 
 
@@ -78,6 +81,7 @@ def assemble(settings: Settings) -> Assembly:
     rates, catalogue, items = rates_of(settings), catalogue_of(settings), None
     if catalogue is not None:
         items = CatalogueReader(settings, catalogue, rates, dead_letters, metrics)
+    updates = KafkaUpdates(settings.brokers, settings.topic("updates"), settings.updates, security)
     worker = Worker(
         spec=DEFAULT_SPEC,
         preparer=Preparer(
@@ -101,8 +105,9 @@ def assemble(settings: Settings) -> Assembly:
         ),
         topics=Topics(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
+        updates=updates,
     )
-    return Assembly(worker, store, dead_letters, forwards, metrics, items)
+    return Assembly(worker, store, dead_letters, forwards, metrics, updates, items)
 
 
 def _decoder(settings: Settings, metrics: Metrics) -> Decodes:

@@ -9,6 +9,7 @@ from typing import Protocol
 from profiler.errors import StoreRestarted
 from profiler.forwarding import look_record
 from profiler.records import Chunk, Forward, Record
+from profiler.updates import Told, Update
 from streams.deadletter import DeadLetter
 from streams.log import get_logger
 from streams.patience import Patience
@@ -42,12 +43,23 @@ class Forwards(Protocol):
         """Give what a home partition holds before an offset: all of it, or its last million."""
 
 
+class Updates(Protocol):
+    """Where it is told that profiles changed."""
+
+    @property
+    def told(self) -> Told:
+        """Which changes are."""
+
+    async def send(self, updates: Sequence[Update]) -> None:
+        """Return once they are kept, those of one profile in this order."""
+
+
 class Committer:
     """Writes computed batches, one after another.
 
     Parameters
     ----------
-    store, dead_letters, forwards
+    store, dead_letters, forwards, updates
         The edges.
     patience
         For edges that are away.
@@ -69,6 +81,7 @@ class Committer:
         updater: Updater,
         compute: Compute,
         topic: str,
+        updates: Updates | None = None,
     ) -> None:
         self._store = store
         self._dead_letters = dead_letters
@@ -77,6 +90,7 @@ class Committer:
         self._updater = updater
         self._compute = compute
         self._topic = topic
+        self._updates = updates
 
     async def write(self, work: Work) -> set[str]:
         """Send a batch; give the people whose write was refused.
@@ -91,7 +105,7 @@ class Committer:
         await together(self._send_letters(work), self._send_forwards(work), self._put_reached(work))
         refused: set[str]
         refused, _ = await together(self._commit(work.writes), self._put_names(work))
-        await self._send_looks(work, refused)
+        await self._tell(work, refused)
         work.seconds["write"] = time.perf_counter() - started
         return refused
 
@@ -116,7 +130,7 @@ class Committer:
             # What fails on the row as it is now may not have failed before.
             await self._send_letters(again)
             refused = await self._commit(again.writes)
-            await self._send_looks(again, refused)
+            await self._tell(again, refused)
             chunks = again.records_of(refused)
             attempted = again.writes
 
@@ -135,8 +149,19 @@ class Committer:
         if forwards := work.prepared.forwards:
             await self._patience.until_done(lambda: self._forwards.send(forwards))
 
-    async def _send_looks(self, work: Work, refused: set[str]) -> None:
+    async def _tell(self, work: Work, refused: set[str]) -> None:
         """After the profiles that others are to look at, and before what led to it is done with."""
+        if work.updates:
+            await together(self._send_looks(work, refused), self._send_updates(work, refused))
+        else:
+            await self._send_looks(work, refused)
+
+    async def _send_updates(self, work: Work, refused: set[str]) -> None:
+        edge, updates = self._updates, [u for p, u in work.updates.items() if p not in refused]
+        if edge is not None and updates:
+            await self._patience.until_done(lambda: edge.send(updates))
+
+    async def _send_looks(self, work: Work, refused: set[str]) -> None:
         looks = [look for look in work.processed.relinked.looks if look.peer.pid not in refused]
         if looks:
             forwards = [Forward(look.at.home, None, look_record(look)) for look in looks]

@@ -118,6 +118,10 @@ class Settings(EventSettings, frozen=True, kw_only=True):
             description="how long an untouched profile lives, s; must exceed the retention",
         ),
     ] = 34_560_000
+    updates: Annotated[
+        Literal["links", "all", "none"],
+        Meta(description="what `profiler.updates` tells: who joins whom, every change, or nothing"),
+    ] = "links"
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),

@@ -158,7 +158,8 @@ def topic_ids(settings: Settings, names: Sequence[str]) -> dict[str, str]:
         found = {topic["name"]: topic for topic in admin.describe_topics()}
     _check_forwarded(settings, {name: len(topic["partitions"]) for name, topic in found.items()})
     wanted = [settings.topic(name) for name in names]
-    if missing := [name for name in wanted if name not in found]:
+    told = [] if settings.updates == "none" else [settings.topic("updates")]
+    if missing := [name for name in [*wanted, *told] if name not in found]:
         raise UsageError(f"no topic {', '.join(missing)}: run `profiler topics create`")
     events = settings.topic("events")
     n_origins = len(found[events]["partitions"]) if events in found else 0

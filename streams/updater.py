@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,8 +21,11 @@ from profiler.pipeline import Processed, process
 from profiler.records import Chunk, Record
 from profiler.spec import Spec
 from profiler.state import Layout, decode_states, encode_states, encode_tombstone, unknown_specs
+from profiler.updates import Told, Update
 from streams.arena import Arena
+from streams.stopwatch import Stopwatch
 from streams.store import Erasure, Move, ProfileWrite, Store, Write
+from streams.updates import tell
 
 Load = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
 
@@ -44,6 +46,8 @@ class Work:
         Readable names of tokens that this worker met for the first time.
     seconds
         Time by step.
+    updates
+        By pid, to be sent once all is written.
     """
 
     chunks: Sequence[Chunk]
@@ -52,6 +56,7 @@ class Work:
     writes: dict[str, Write]
     names: dict[str, dict[int, str]]
     seconds: dict[str, float] = field(default_factory=dict)
+    updates: dict[str, Update] = field(default_factory=dict)
 
     def reached(self) -> dict[int, int]:
         """Offset after the last record, by code of the partition."""
@@ -65,6 +70,7 @@ class Work:
         """Take back what was computed of these people, letters included: it will be once more."""
         for pid in pids:
             self.writes.pop(pid, None)
+            self.updates.pop(pid, None)
         looks = self.processed.relinked.looks
         for look in [look for look in looks if look.peer.pid in pids]:
             del looks[look]
@@ -105,19 +111,6 @@ class Work:
         return chunks
 
 
-class _Stopwatch:
-    """Seconds by step; steps of the same name add up."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def __call__(self, step: str) -> None:
-        now = time.perf_counter()
-        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
-        self._last = now
-
-
 class Updater:
     """Computes batches on the arena's rows.
 
@@ -132,6 +125,8 @@ class Updater:
     load_id
         What comes is the history of a load of this name (`streams.backfill`): one batch has all of
         a person's events, in any order, and whose mark the store has is done with.
+    told
+        Which changes are told.
     """
 
     def __init__(
@@ -142,6 +137,7 @@ class Updater:
         arena: Arena,
         store: Store,
         load_id: str = "",
+        told: Told = "none",
     ) -> None:
         self.spec = spec
         self.bank = bank
@@ -149,6 +145,7 @@ class Updater:
         self._preparer = preparer
         self._store = store
         self._load_id = load_id
+        self._told = told
         self._layouts: dict[str, Layout] = {}
         self._watermark_ms: dict[int, int] = {}
 
@@ -160,7 +157,7 @@ class Updater:
         UnknownSpec
             If a stored row's layout is known to nobody.
         """
-        lap = _Stopwatch()
+        lap = Stopwatch()
         prepared = self._preparer.prepare(chunks)
         n_repeated = 0
         if self._load_id:
@@ -185,7 +182,8 @@ class Updater:
             self._await_sessions(self.bank, prepared, processed)
             self.bank.learn([*processed.labels, self._ended(self.bank, self._watermark_ms)])
         lap("learn")
-        return Work(chunks, prepared, processed, writes, names, lap.seconds)
+        updates = tell(self._told, prepared.pids, processed, stored.erased, self.arena, slots)
+        return Work(chunks, prepared, processed, writes, names, lap.seconds, updates)
 
     def forget(self, codes: Collection[int]) -> None:
         """Drop what is known of partitions that this worker no longer has."""

@@ -19,20 +19,20 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import Struct
 
 from profiler.batch import Preparer
 from profiler.errors import ConfigurationError, StoreRestarted, StoreUnavailable
 from profiler.models.bank import ModelBank
 from profiler.records import Chunk
 from profiler.spec import Spec
-from streams.acknowledgements import DURABLE_AFTER_S, Acknowledgements
+from streams.acknowledgements import Acknowledgements
 from streams.arena import Arena
-from streams.committer import Committer, DeadLetters, Forwards
+from streams.committer import Committer, DeadLetters, Forwards, Updates
 from streams.figures import Figures
 from streams.homes import Homes, Topics
 from streams.identity import Place, reached, recognise
 from streams.inbox import Delivery, Inbox
+from streams.limits import Limits as Limits  # whoever builds a worker needs it too
 from streams.log import get_logger
 from streams.metrics import BatchFigures, Metrics
 from streams.patience import Patience
@@ -50,30 +50,6 @@ the worker is not behind, and threads that take turns at the interpreter would o
 """
 
 _log = get_logger(component="worker")
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How much a worker takes on.
-
-    Parameters
-    ----------
-    batch_events_max
-        Records of one batch, give or take a delivery.
-    queue_events_max
-        Records waiting; beyond it `Worker.submit` waits.
-    arena_rows
-        Rows kept in memory.
-    figures_interval_s
-        How often model quality and weights go to the store.
-    durable_after_s
-        See `streams.acknowledgements`.
-    """
-
-    batch_events_max: int = 16_384
-    queue_events_max: int = 65_536
-    arena_rows: int = 100_000
-    figures_interval_s: float = 10.0
-    durable_after_s: float = DURABLE_AFTER_S
 
 
 class _Received(NamedTuple):
@@ -97,7 +73,7 @@ class Worker:
     ----------
     spec, preparer, bank
         The pure core.
-    store, dead_letters, forwards
+    store, dead_letters, forwards, updates
         The edges.
     metrics
         Told once per batch.
@@ -127,6 +103,7 @@ class Worker:
         limits: Limits,
         topics: Topics = DEFAULT_TOPICS,
         worker_id: str = "worker",
+        updates: Updates | None = None,
     ) -> None:
         least = BATCHES_IN_ARENA * limits.batch_events_max
         if limits.arena_rows < least:
@@ -139,7 +116,8 @@ class Worker:
         self._patience = Patience(metrics)
         self._homes = Homes(topics, forwards, self._patience)
         self._schemas = preparer.schemas
-        self._updater = Updater(spec, preparer, bank, Arena(spec, limits.arena_rows), store)
+        arena, told = Arena(spec, limits.arena_rows), updates.told if updates else "none"
+        self._updater = Updater(spec, preparer, bank, arena, store, told=told)
         self._committer = Committer(
             store=store,
             dead_letters=dead_letters,
@@ -148,6 +126,7 @@ class Worker:
             updater=self._updater,
             compute=self._compute,
             topic=topics.events,
+            updates=updates,
         )
         self._acknowledgements = Acknowledgements(store, self._patience, limits.durable_after_s)
         self._figures = Figures(store, bank, metrics, worker_id)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from profiler.catalogue import DEAD_LETTER_REASONS, Item
 from profiler.contracts.document import VERSION, to_json
+from profiler.contracts.examples import UPDATES
 from profiler.contracts.json_schema import event_components, item_component
 from profiler.events import EVENT_TYPES, TYPE_NAMES
+from profiler.updates import Update
 
 Action = Literal["send", "receive"]
 
@@ -59,9 +62,16 @@ TOPICS: Final[Mapping[str, Topic]] = {
         messages=("reserved",),
     ),
     "updates": Topic(
-        description="Which profile changed; the key is the pid. Reserved.",
-        messages=("reserved",),
+        description=(
+            "Which profile changed; the key is the pid. By default only whose events another "
+            "profile shows now (`moved`), no longer shows (`returned`), and who was erased; with "
+            "PROFILER_UPDATES=all every change. Sent after the profile is written, at least once. "
+            "A worker that had stood still may send an older one late: whoever must not miss "
+            "anything reads profile:{pid} then, which is never older than the record."
+        ),
+        messages=("update",),
         is_compacted=True,
+        actions=("send",),
     ),
     "alerts": Topic(
         description="What a rule or a detector found; the key is the pid. Reserved.",
@@ -136,12 +146,14 @@ def asyncapi() -> dict[str, bytes]:
             "messages": {
                 **_event_messages(),
                 "deadletter": _DEAD_LETTER,
+                "update": _UPDATE,
                 "reserved": _RESERVED,
                 "item": _ITEM,
             },
             "schemas": {
-                **event_components("#/components/schemas/{name}"),
+                **event_components(_REFERENCE),
                 Item.__name__: item_component(),
+                "Update": update_schema(),
             },
         },
     }
@@ -185,6 +197,14 @@ def _event_messages() -> dict[str, Any]:
     }
 
 
+def update_schema() -> dict[str, Any]:
+    """JSON Schema of what `profiler.updates` holds."""
+    _, components = msgspec.json.schema_components([Update], ref_template=_REFERENCE)
+    schema: dict[str, Any] = components["Update"]
+    return {**schema, "examples": [msgspec.to_builtins(update) for update in UPDATES]}
+
+
+_REFERENCE: Final = "#/components/schemas/{name}"
 _SUBJECT_ID: Final[dict[str, Any]] = {
     "type": "string",
     "minLength": 1,
@@ -206,6 +226,17 @@ _DEAD_LETTER: Final[dict[str, Any]] = {
         },
     },
     "payload": {"description": "bytes that the broker took once"},
+}
+_UPDATE: Final[dict[str, Any]] = {
+    "name": "update",
+    "summary": "What became of one profile.",
+    "payload": {"$ref": "#/components/schemas/Update"},
+    "bindings": {
+        "kafka": {
+            "key": {"type": "string", "description": "the pid"},
+            "bindingVersion": "0.5.0",
+        }
+    },
 }
 _RESERVED: Final[dict[str, Any]] = {
     "name": "reserved",

@@ -25,6 +25,7 @@ from profiler.events import (
     Search,
     Transaction,
 )
+from profiler.updates import Update
 
 _TS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
@@ -134,6 +135,20 @@ ITEM_EXAMPLES: Final[Sequence[Item]] = (
     ),
     Item(item_id="lamp-8", category="lighting"),
 )
+
+
+UPDATES: Final[Sequence[Update]] = (
+    Update(
+        pid="u5qj-P9fpDHEvJF-5XzSfA",
+        change="moved",
+        rev=7,
+        ts=_TS + 11_000,
+        moved_to="IK9u7qVJ5BvLkXSbKX1YjQ",
+    ),
+    Update(pid="u5qj-P9fpDHEvJF-5XzSfA", change="returned", rev=9, ts=_TS + 12_000),
+    Update(pid="IK9u7qVJ5BvLkXSbKX1YjQ", change="erased", rev=12, ts=_TS + 13_000),
+)
+"""Examples of what is told of profiles."""
 
 
 def examples_of(event_type: type[Event]) -> list[Event]:

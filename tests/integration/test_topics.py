@@ -53,8 +53,12 @@ def test_another_number_of_homes_is_refused(settings: Settings) -> None:
 def test_missing_topics_are_named_in_full(settings: Settings) -> None:
     _create(settings, "events", n_partitions=4)
 
-    with pytest.raises(UsageError, match=rf"no topic {settings.topic('forwarded')}: run"):
+    forwarded, updates = settings.topic("forwarded"), settings.topic("updates")
+    with pytest.raises(UsageError, match=rf"no topic {forwarded}, {updates}: run"):
         topic_ids(settings, ["events", "forwarded"])
+    untold = msgspec.structs.replace(settings, updates="none")
+    with pytest.raises(UsageError, match=rf"no topic {forwarded}: run"):
+        topic_ids(untold, ["events", "forwarded"])
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

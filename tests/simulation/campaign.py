@@ -244,6 +244,18 @@ def assert_exact(world: World) -> None:
     broken = {(r.partition, r.offset) for r in records if r.value and b"dance" in r.value}
     kept = {(letter.record.partition, letter.record.offset) for letter in world.letters}
     assert kept == broken
+    _assert_told(world)
+
+
+def _assert_told(world: World) -> None:
+    """After the last change of somebody's owner it was told, and of what readers see as well."""
+    store, told = world.store, world.updates
+    for pid, n in store.shifted.items():
+        said = [(u.change, u.moved_to) for u in told[n:] if u.pid == pid]
+        assert store.fate(pid) in said
+    for pid, n in store.changed.items():
+        if store.fate(pid)[0] == "returned":
+            assert any(u.pid == pid for u in told[n:])
 
 
 def _known(states: Mapping[str, bytes]) -> set[str]:

@@ -11,6 +11,7 @@ from profiler.errors import BrokerUnavailable, StoreRestarted, StoreUnavailable
 from profiler.forwarding import headers_of
 from profiler.records import Forward, RawRecord, Record
 from profiler.spec import DEFAULT_SPEC
+from profiler.updates import Told, Update
 from streams.deadletter import DeadLetter
 from streams.memory_store import MemoryStore
 from streams.store import Durability, Write
@@ -84,6 +85,20 @@ class Letters:
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         await pass_broker(self._member)
         self._member.world.letters += letters
+        await pass_broker(self._member)
+
+
+class UpdatesHandle:
+    """One member's way to the topic of updates."""
+
+    told: Told = "all"
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    async def send(self, updates: Sequence[Update]) -> None:
+        await pass_broker(self._member)
+        self._member.world.updates += updates
         await pass_broker(self._member)
 
 

@@ -19,7 +19,7 @@ from streams.metrics import Metrics
 from streams.worker import Limits, Worker
 from tests.folding import KEY
 from tests.simulation.clock import before_step
-from tests.simulation.edges import ForwardsHandle, Letters, StoreHandle
+from tests.simulation.edges import ForwardsHandle, Letters, StoreHandle, UpdatesHandle
 from tests.simulation.world import STEP_S, SYNC_S, Place, World
 
 LIMITS: Final = Limits(
@@ -74,6 +74,7 @@ class Member:
             forwards=ForwardsHandle(self),
             metrics=Metrics(),
             limits=LIMITS,
+            updates=UpdatesHandle(self),
         )
         self._tasks = [
             self._start(self.worker.run(self._rewind)),

@@ -11,6 +11,8 @@ import pytest
 from profiler.dedupe import Fences
 from profiler.errors import StoreRestarted
 from profiler.forwarding import Admitted, Seen
+from profiler.identity import NO_LINKS
+from profiler.linking import Linker
 from profiler.records import Record
 from profiler.state import REV_SLICE, revision_bytes
 from streams.acknowledgements import Acknowledgements
@@ -135,6 +137,36 @@ def have_others_look_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Committer, "_send_looks", done_already)
 
 
+def tell_only_what_is_new(patch: pytest.MonkeyPatch) -> None:
+    """A repetition does not tell again what a worker wrote that died before it told."""
+    relink = Linker.relink
+
+    def forgetful(linker: Linker, *said: Any) -> Any:
+        before = {p: links.owner for p, links in linker.result.links.items()}
+        erased, result = relink(linker, *said), linker.result
+        for place in set(result.shifted) - erased.keys():
+            after = result.links.get(place, NO_LINKS).owner
+            if (after and after.owner) == ((b := before.get(place)) and b.owner):
+                del result.shifted[place]
+        return erased
+
+    patch.setattr(Linker, "relink", forgetful)
+
+
+def tell_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
+    write, send = Committer.write, Committer._send_updates
+
+    async def hasty(committer: Committer, work: Work) -> set[str]:
+        await send(committer, work, set())
+        return await write(committer, work)
+
+    async def done_already(*_: object) -> None:
+        return
+
+    patch.setattr(Committer, "write", hasty)
+    patch.setattr(Committer, "_send_updates", done_already)
+
+
 PLANTS: Final = (
     acknowledge_before_the_commit,
     drop_the_fence,
@@ -147,6 +179,8 @@ PLANTS: Final = (
     take_what_is_stale,
     leave_readers_behind,
     have_others_look_before_it_is_written,
+    tell_only_what_is_new,
+    tell_before_it_is_written,
 )
 
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
+from profiler.state import is_tombstone
+from profiler.updates import Update
 from streams.deadletter import DeadLetter
 from streams.memory_store import MemoryStore
+from streams.store import Write
 
 if TYPE_CHECKING:
     from tests.simulation.member import Member
@@ -32,6 +35,43 @@ Syncs = Literal["told", "untold", "never"]
 """Whether the store tells when it has synced; one that never does never loses anything either."""
 
 
+class SharedStore(MemoryStore):
+    """The store of a world, which notes how much had been told when a profile last changed.
+
+    Parameters
+    ----------
+    updates
+        All that was told so far.
+
+    Attributes
+    ----------
+    changed, shifted
+        By pid, number of updates when it was last written, and when its owner last became another.
+    """
+
+    def __init__(self, updates: Sequence[Update]) -> None:
+        super().__init__(spec_hash=DEFAULT_SPEC.hash)
+        self.changed: dict[str, int] = {}
+        self.shifted: dict[str, int] = {}
+        self._updates = updates
+
+    def fate(self, pid: str) -> tuple[str, str | None]:
+        """What an update must say of somebody's owner: the change, and to whom."""
+        if is_tombstone(self.states.get(pid, b"")):
+            return "erased", None
+        moved_to = self.profiles.get(pid, {}).get("moved_to")
+        return ("moved", moved_to.decode()) if moved_to else ("returned", None)
+
+    def _commit(self, write: Write) -> bool:
+        before = self.fate(write.pid)
+        is_written = super()._commit(write)
+        if is_written:
+            self.changed[write.pid] = len(self._updates)
+            if self.fate(write.pid) != before:
+                self.shifted[write.pid] = len(self._updates)
+        return is_written
+
+
 class World:
     """Everything that the workers share.
 
@@ -50,8 +90,8 @@ class World:
         Next offset, and the text beside it, by place, as the group has it.
     owner
         Member by place, as the group sees it.
-    letters
-        All dead letters that were sent.
+    letters, updates
+        All dead letters and updates that were sent.
     store_fails, broker_fails
         Share of exchanges that fail.
     store_is_slow
@@ -71,7 +111,8 @@ class World:
             for p, log in logs.items()
         }
         self.chance = chance
-        self.store = MemoryStore(spec_hash=DEFAULT_SPEC.hash)
+        self.updates: list[Update] = []
+        self.store = SharedStore(self.updates)
         self.syncs: Syncs = chance.choices(("told", "untold", "never"), (6, 3, 1))[0]
         self.keeps_texts = chance.random() < 0.8
         self.n_syncs = 0
