@@ -30,6 +30,7 @@ from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
 from profiler.tokens import ContentKey, Contents, hash_text
+from profiler.tying import NOTHING, SaidOfTie, said_of_ties
 
 SEARCH: Final = TYPE_CODES[Search]
 IDENTIFY: Final = TYPE_CODES[Identify]
@@ -85,6 +86,8 @@ class Prepared:
         (N, 3) token hashes of item, category, brand.
     content, directions
         (N,) place of the event's content in the (C, D) table of directions.
+    tie, said_of_ties
+        (N,) place of what the event says of ties, -1 if nothing, and all that is said of them.
     n_unused
         Records without any event.
     home
@@ -110,6 +113,8 @@ class Prepared:
     hashes: Hashes
     content: NDArray[np.intp]
     directions: Floats
+    tie: NDArray[np.intp]
+    said_of_ties: list[SaidOfTie]
     n_unused: int
     home: Ints
     claims: list[Claimed]
@@ -129,8 +134,9 @@ class _Columns(NamedTuple):
     price: Floats
     quantity: Floats
     content: NDArray[np.intp]
+    tie: NDArray[np.intp]
 
-    def only(self, kept: NDArray[np.bool_]) -> _Columns:
+    def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> _Columns:
         """Those events that are kept."""
         chosen: list[NDArray[Any]] = [column[kept] for column in self]
         return _Columns(*chosen)
@@ -166,6 +172,7 @@ class Preparer:
         self._decoder = decoder or Decoder()
         self._n_unused = 0
         self._said: list[Said] = []
+        self._said_of_ties: list[SaidOfTie] = []
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
@@ -175,6 +182,7 @@ class Preparer:
         rejected: list[Rejected] = []
         self._n_unused = 0
         self._said = []
+        self._said_of_ties = []
         lives = _lives(chunks)
         parts = [
             self._part(records[start : start + PART_RECORDS], start, place, rejected, lives)
@@ -210,6 +218,7 @@ class Preparer:
             partition=partition[columns.record],
             hashes=self.contents.hashes[columns.content],
             directions=self.contents.directions,
+            said_of_ties=self._said_of_ties,
             n_unused=self._n_unused,
             home=np.append(home, homes_of_looks).astype(np.int64),
             claims=[Claimed(o.member, o.record, c) for o, c in zip(said, claims, strict=True)],
@@ -251,7 +260,7 @@ class Preparer:
         )
         for i in np.flatnonzero(type_code == IDENTIFY).tolist():
             self._said += said_of(events[i], start + int(at[i]), int(ts[i]), int(id_hash[i]), place)
-        return _Columns(
+        columns = _Columns(
             record=start + at,
             row=np.array([place[subject] for subject in subjects], dtype=np.intp),
             type_code=type_code,
@@ -262,7 +271,14 @@ class Preparer:
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
             content=self.contents.indices(_content_keys(events, type_code)),
+            tie=np.full(len(events), NOTHING, dtype=np.intp),
         )
+        received = said_of_ties(events, type_code, place, self._said_of_ties, self._pid_of)
+        if received is None:
+            return columns
+        columns = columns.only(received.entry)._replace(tie=received.said)
+        columns.row[received.at] = received.row
+        return columns
 
     def _screened(
         self, events: Sequence[AnyEvent], at: NDArray[np.intp], ts: Ints, stamped: Ints

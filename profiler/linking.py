@@ -25,6 +25,7 @@ from profiler.privacy.pseudonym import subject_of
 from profiler.records import Chunk
 from profiler.spec import Spec
 from profiler.state import Stored
+from profiler.ties import Ties
 
 Subject = str | tuple[str, str]
 """An id, or its kind and it. A plain text is a user id, by far the most frequent kind."""
@@ -234,6 +235,15 @@ class Linker:
                 shown = rows.copy() if shown is rows else shown
                 shown[k : k + 1] = self._peers.merged(spec, self._pids[p], links, shown[k : k + 1])
         return shown
+
+    def shown_ties(self, place: NDArray[np.intp]) -> dict[int, Ties]:
+        """Ties as readers shall see them, by place among these R people."""
+        links = self.result.links
+        return {
+            k: self._peers.merged_ties(self._pids[p], links[p])
+            for k, p in enumerate(place.tolist() if links else ())
+            if p in links
+        }
 
     def _tell(self, place: int, peers: Sequence[Peer] | set[Peer]) -> None:
         me = Peer(self._pids[place], int(self._home[place]))

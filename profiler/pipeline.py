@@ -8,7 +8,7 @@ and one write after.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,8 @@ from profiler.peers import Peers
 from profiler.records import RawRecord, Record
 from profiler.spec import Spec
 from profiler.state import Stored
+from profiler.ties import NOBODYS, Ties, with_ties
+from profiler.tying import CONSENT, tie, tie_columns
 
 ERASE: Final = TYPE_NAMES.index("erase")
 OUTCOMES: Final = (
@@ -113,6 +115,8 @@ def process(
     lap("deduplicate")
     run = _Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
+    if prepared.said_of_ties:
+        _tie(prepared, stored, linker.result, erased, np.setdiff1d(applicable, failed))
     lap("update")
     outcomes["applied"] = len(applicable) - len(failed)
     outcomes["rejected"] += len(failed)
@@ -131,7 +135,7 @@ def process(
         looked = [look.place for look in prepared.looks]
         linker.tell_owners([*place.tolist(), *prepared.row.tolist(), *looked])
     rows = stored.rows if is_changed.all() else stored.rows[place]
-    vectors, summaries = visible(spec, linker.shown(spec, place, rows))
+    vectors, summaries = visible(spec, linker.shown(spec, place, rows), linker.shown_ties(place))
     lap("project")
     return Processed(
         place=place,
@@ -147,11 +151,45 @@ def process(
     )
 
 
-def visible(spec: Spec, rows: Rows) -> tuple[NDArray[np.float32], list[bytes]]:
-    """(R, dims) vectors and R summaries: what readers see of (R,) rows."""
+def visible(
+    spec: Spec, rows: Rows, ties: Mapping[int, Ties] = NOBODYS
+) -> tuple[NDArray[np.float32], list[bytes]]:
+    """(R, dims) vectors and R summaries: what readers see of (R,) rows.
+
+    Parameters
+    ----------
+    ties
+        By row, where there are any.
+    """
     now = Snapshot(rows)
     encode = msgspec.json.Encoder().encode
-    return spec.project(now), [encode(description) for description in spec.describe(now)]
+    summaries = [encode(description) for description in spec.describe(now)]
+    for k, of_one in ties.items():
+        summaries[k] = with_ties(summaries[k], of_one, int(now.as_of[k]))
+    return spec.project(now), summaries
+
+
+def _tie(
+    prepared: Prepared,
+    stored: Stored,
+    relinked: Relinked,
+    erased: Mapping[int, int],
+    applied: NDArray[np.intp],
+) -> None:
+    """Take over what a batch says of ties: of behaviour what was applied, of consent all."""
+    is_gone = stored.erased.copy()
+    is_gone[list(erased)] = True
+    consents = np.flatnonzero((prepared.type_code == CONSENT) & ~is_gone[prepared.row])
+    index = np.sort(np.concatenate([applied, consents]))
+    changed = tie(
+        relinked.links,
+        prepared.said_of_ties,
+        prepared.tie[index],
+        prepared.row[index],
+        prepared.ts[index],
+    )
+    relinked.links.update(changed)
+    relinked.touched.update(changed)
 
 
 @dataclass(slots=True)
@@ -174,9 +212,15 @@ class _Run:
         place, row = of_event[is_first], np.cumsum(is_first) - 1
         rows = self.stored.rows[place]
         events = _event_columns(self.prepared, order, row, rows["core.as_of"])
+        where, own = events.own
+        labels: list[Labels] = []
         try:
-            known = self.spec.features(rows, events)
-            labels = self.bank.predict(known, rows, events)
+            if len(own):
+                mine = rows[where]
+                known = self.spec.features(mine, own)
+                labels = [self.bank.predict(known, mine, own)]
+                if own is not events:
+                    rows[where] = mine
             self.spec.update(rows, events)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
@@ -186,7 +230,7 @@ class _Run:
             self.stored.rows[place] = rows
         # A poisoned event's fence moves too: it is a dead letter, and must not come again.
         self.raise_fences(order)
-        self.labels.append(labels)
+        self.labels += labels
         return []
 
     def _halve(self, index: NDArray[np.intp]) -> list[int]:
@@ -260,6 +304,7 @@ def _event_columns(
         interest=WEIGHT_BY_TYPE[type_code],
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
+        ties=tie_columns(prepared.said_of_ties, prepared.tie[order]),
     )
 
 

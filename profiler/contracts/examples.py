@@ -16,6 +16,7 @@ from profiler.events import (
     Erase,
     Event,
     Feedback,
+    Follow,
     Identify,
     Media,
     Message,
@@ -119,6 +120,14 @@ EXAMPLES: Final[Sequence[Event]] = (
         purposes={"personalisation": True, "advertising": False},
     ),
     Erase(ts=_TS + 13_000, event_id="x-1", user_id="alice"),
+    Follow(
+        ts=_TS + 14_000,
+        event_id="w-1",
+        user_id="alice",
+        target_id="bob",
+        relation="friend",
+        weight=2.0,
+    ),
 )
 
 
