@@ -73,6 +73,8 @@ class EventColumns:
         (N,) interest weight by type.
     as_of_before, as_of
         (R,) the rows' greatest event time before and after the batch.
+    done_before
+        (R,) the greatest event time of what the rows' people did themselves before the batch.
     ties
         What events say of ties; None if none does.
     latest
@@ -94,6 +96,7 @@ class EventColumns:
     interest: Floats
     as_of_before: Ints
     as_of: Ints
+    done_before: Ints
     ties: TieColumns | None = None
     latest: Ints | None = None
     _weights: dict[int, Floats] = field(default_factory=dict)
@@ -131,13 +134,22 @@ class EventColumns:
     @cached_property
     def last_seen(self) -> tuple[Ints, Ints]:
         """(N,) greatest event time of the row before each event (0: none), and including it."""
-        including = self.latest
+        return self._latest(self.as_of_before, self.latest)
+
+    @cached_property
+    def last_done(self) -> tuple[Ints, Ints]:
+        """The same of what people did themselves."""
+        if self.latest is None and np.array_equal(self.done_before, self.as_of_before):
+            return self.last_seen
+        return self._latest(self.done_before)
+
+    def _latest(self, before: Ints, including: Ints | None = None) -> tuple[Ints, Ints]:
         if including is None:
-            including = segmented_max(np.maximum(self.ts, self.as_of_before[self.row]), self.row)
-        before = np.empty_like(including)
-        before[1:] = including[:-1]
-        before[self.starts] = self.as_of_before
-        return before, including
+            including = segmented_max(np.maximum(self.ts, before[self.row]), self.row)
+        excluding = np.empty_like(including)
+        excluding[1:] = including[:-1]
+        excluding[self.starts] = before
+        return excluding, including
 
     @cached_property
     def own(self) -> Own:
@@ -153,6 +165,7 @@ class EventColumns:
             starts=np.flatnonzero(np.diff(row, prepend=-1)),
             as_of_before=self.as_of_before[where],
             as_of=self.as_of[where],
+            done_before=self.done_before[where],
             ties=None,
             latest=self.last_seen[1][kept],
             _weights={},
@@ -162,7 +175,8 @@ class EventColumns:
 
 
 _NOT_BY_EVENT: Final = (
-    *("row", "starts", "directions", "as_of_before", "as_of", "ties", "latest", "_weights"),
+    *("row", "starts", "directions", "as_of_before", "as_of", "done_before"),
+    *("ties", "latest", "_weights"),
 )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.batch import Prepared, Preparer
-from profiler.columns import EventColumns, Ints, Rows, Snapshot
+from profiler.columns import EventColumns, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
@@ -211,7 +211,7 @@ class _Run:
         is_first = np.diff(of_event, prepend=-1) > 0
         place, row = of_event[is_first], np.cumsum(is_first) - 1
         rows = self.stored.rows[place]
-        events = _event_columns(self.prepared, order, row, rows["core.as_of"])
+        events = _event_columns(self.prepared, order, row, rows)
         where, own = events.own
         labels: list[Labels] = []
         try:
@@ -282,8 +282,9 @@ def _new_events(
 
 
 def _event_columns(
-    prepared: Prepared, order: NDArray[np.intp], row: NDArray[np.intp], as_of: Ints
+    prepared: Prepared, order: NDArray[np.intp], row: NDArray[np.intp], rows: Rows
 ) -> EventColumns:
+    as_of = rows["core.as_of"]
     starts = np.flatnonzero(np.diff(row, prepend=-1))
     ts = prepared.ts[order]
     type_code = prepared.type_code[order]
@@ -304,6 +305,7 @@ def _event_columns(
         interest=WEIGHT_BY_TYPE[type_code],
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
+        done_before=rows["sessions.last"].copy(),
         ties=tie_columns(prepared.said_of_ties, prepared.tie[order]),
     )
 

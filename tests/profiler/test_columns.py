@@ -45,6 +45,7 @@ def batch(times: list[list[int]], as_of_before: list[int]) -> EventColumns:
         interest=np.ones(n),
         as_of_before=before,
         as_of=np.maximum(before, np.maximum.reduceat(ts, starts)),
+        done_before=before,
     )
 
 
