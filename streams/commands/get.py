@@ -18,6 +18,7 @@ Examples:
   profiler get alice                     user id alice
   profiler get device:4f2a --vector      user:, device:, anonymous: or pid: name the kind of id
   profiler get alice --now --json
+  profiler get alice --ties              what those are interested in whom alice is tied to
 
 Historical data end long ago: everything is shown as of the person's latest event, unless --now."""
 
@@ -26,13 +27,16 @@ Historical data end long ago: everything is shown as of the person's latest even
 @click.argument("subject")
 @click.option("--vector", "with_vector", is_flag=True, help="Show the vector, slice by slice.")
 @click.option("--now", "is_now", is_flag=True, help="Let interests and vector decay until now.")
+@click.option(
+    "--ties", "with_ties", is_flag=True, help="Mix in the interests of those they are tied to."
+)
 @json_option
-def command(subject: str, with_vector: bool, is_now: bool, as_json: bool) -> int:
+def command(subject: str, with_vector: bool, is_now: bool, with_ties: bool, as_json: bool) -> int:
     """Show what is known of SUBJECT."""
     settings = settings_from_process()
     key = settings.pseudonym_key.reveal()
     with ProfileClient(settings.store_url, key, timeout_s=settings.store_timeout_s) as client:
-        profile = client.get(subject)
+        profile = client.get(subject, ties=with_ties)
     if profile is None:
         tell(
             f"nothing is known of {subject}: no event of theirs was applied, they asked to be "
@@ -61,6 +65,10 @@ def _as_dict(profile: Profile, now_ms: int, with_vector: bool) -> dict[str, Any]
         "interests": {kind: profile.top(kind) for kind in KINDS},
         "summary": profile.summary,
     }
+    if profile.ties:
+        found["ties"] = [tie._asdict() for tie in profile.ties]
+    if profile.tie_vector is not None:
+        found["tie_interests"] = profile.tie_interests
     if with_vector:
         assert profile.layout is not None
         found["vector"] = {
