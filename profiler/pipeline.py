@@ -8,7 +8,7 @@ and one write after.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -115,8 +115,7 @@ def process(
     lap("deduplicate")
     run = _Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
-    if prepared.said_of_ties:
-        _tie(prepared, stored, linker.result, erased, np.setdiff1d(applicable, failed))
+    _tie(prepared, stored, linker.result, erased, (applicable, failed))
     lap("update")
     outcomes["applied"] = len(applicable) - len(failed)
     outcomes["rejected"] += len(failed)
@@ -124,8 +123,7 @@ def process(
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
     is_changed = np.zeros(len(prepared.pids), dtype=bool)
-    is_changed[prepared.row[applicable]] = True
-    is_changed[prepared.row[duplicates]] = True
+    is_changed[prepared.row[np.concatenate([applicable, duplicates])]] = True
     # Of somebody whose only events cannot be applied nothing is known.
     is_changed &= stored.rows["core.n_accepted"] > 0
     is_changed[list(linker.result.touched - erased.keys())] = True
@@ -135,7 +133,7 @@ def process(
         looked = [look.place for look in prepared.looks]
         linker.tell_owners([*place.tolist(), *prepared.row.tolist(), *looked])
     rows = stored.rows if is_changed.all() else stored.rows[place]
-    vectors, summaries = visible(spec, linker.shown(spec, place, rows), linker.shown_ties(place))
+    vectors, summaries = visible(spec, *linker.shown(spec, place, rows))
     lap("project")
     return Processed(
         place=place,
@@ -174,13 +172,21 @@ def _tie(
     stored: Stored,
     relinked: Relinked,
     erased: Mapping[int, int],
-    applied: NDArray[np.intp],
+    tried: tuple[NDArray[np.intp], Sequence[int]],
 ) -> None:
-    """Take over what a batch says of ties: of behaviour what was applied, of consent all."""
+    """Take over what a batch says of ties: of behaviour what was applied, of consent all.
+
+    Parameters
+    ----------
+    tried
+        Events that were to be applied, and which of them could not be.
+    """
+    if not prepared.said_of_ties:
+        return
     is_gone = stored.erased.copy()
     is_gone[list(erased)] = True
     consents = np.flatnonzero((prepared.type_code == CONSENT) & ~is_gone[prepared.row])
-    index = np.sort(np.concatenate([applied, consents]))
+    index = np.sort(np.concatenate([np.setdiff1d(*tried), consents]))
     changed = tie(
         relinked.links,
         prepared.said_of_ties,
