@@ -8,7 +8,7 @@ and one write after.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,10 +35,10 @@ from profiler.tying import CONSENT, tie, tie_columns
 ERASE: Final = TYPE_NAMES.index("erase")
 OUTCOMES: Final = (
     *("applied", "duplicate", "fenced", "accepted_unused", "erased", "rejected"),
-    *("forwarded", "repeated"),
+    *("forwarded", "repeated", "outside"),
 )
 """What became of a record. Forwarded: sent to its home; repeated: a forward that had come before,
-which the reader of the home drops."""
+which the reader of the home drops; outside: of a time that is loaded from elsewhere."""
 
 Lap = Callable[[str], None]
 """Called at the end of each step with its name: the caller owns the clock."""
@@ -91,7 +91,7 @@ def process(
     spec: Spec,
     prepared: Prepared,
     stored: Stored,
-    bank: ModelBank,
+    bank: ModelBank | None,
     lap: Lap = lambda step: None,
     peers: Peers | None = None,
 ) -> Processed:
@@ -102,13 +102,13 @@ def process(
     stored
         States of `prepared.pids`; changed in place.
     bank
-        Scores the events. Learning is left to the caller, once the batch is accepted.
+        Scores the events. Learning is left to the caller, once the batch is accepted. None: history
+        is loaded, and nothing is predicted of it.
     peers
         States of all who are linked with the people, or changed; none where there are none.
     """
-    outcomes: Counter[str] = Counter(
-        rejected=len(prepared.rejected), forwarded=len(prepared.forwards)
-    )
+    n_rejected, n_forwarded = len(prepared.rejected), len(prepared.forwards)
+    outcomes = Counter(rejected=n_rejected, forwarded=n_forwarded, outside=prepared.n_outside)
     linker = Linker(prepared.pids, prepared.home, stored, peers or Peers.of({}, spec, {}))
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
     applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
@@ -122,17 +122,13 @@ def process(
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
-    is_changed = np.zeros(len(prepared.pids), dtype=bool)
-    is_changed[prepared.row[np.concatenate([applicable, duplicates])]] = True
-    # Of somebody whose only events cannot be applied nothing is known.
-    is_changed &= stored.rows["core.n_accepted"] > 0
-    is_changed[list(linker.result.touched - erased.keys())] = True
-    place = np.flatnonzero(is_changed)
+    changed = prepared.row[np.concatenate([applicable, duplicates])]
+    place = _changed(changed, stored, linker.result.touched - erased.keys())
     if linker.result.links:
         # Of all whom a record is about: whoever applied it before may not have come to tell.
-        looked = [look.place for look in prepared.looks]
-        linker.tell_owners([*place.tolist(), *prepared.row.tolist(), *looked])
-    rows = stored.rows if is_changed.all() else stored.rows[place]
+        about = (*prepared.row.tolist(), *prepared.left_out, *(k.place for k in prepared.looks))
+        linker.tell_owners([*place.tolist(), *about])
+    rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
     vectors, summaries = visible(spec, *linker.shown(spec, place, rows))
     lap("project")
     return Processed(
@@ -205,7 +201,7 @@ class _Run:
     spec: Spec
     prepared: Prepared
     stored: Stored
-    bank: ModelBank
+    bank: ModelBank | None
     labels: list[Labels] = field(default_factory=list)
 
     def apply(self, index: NDArray[np.intp]) -> list[int]:
@@ -221,7 +217,7 @@ class _Run:
         where, own = events.own
         labels: list[Labels] = []
         try:
-            if len(own):
+            if len(own) and self.bank is not None:
                 mine = rows[where]
                 known = self.spec.features(mine, own)
                 labels = [self.bank.predict(known, mine, own)]
@@ -250,6 +246,18 @@ class _Run:
         """Note that these events, whatever became of them, must not be looked at again."""
         p = self.prepared
         self.stored.fences.raise_to(p.row[index], p.partition[index], p.offset[index])
+
+
+def _changed(
+    with_events: NDArray[np.intp], stored: Stored, linked: Collection[int]
+) -> NDArray[np.intp]:
+    """(R,) places to be written: of people with events of this batch, and with changed links."""
+    found = np.zeros(len(stored.rows), dtype=bool)
+    found[with_events] = True
+    # Of somebody whose only events cannot be applied nothing is known.
+    found &= stored.rows["core.n_accepted"] > 0
+    found[list(linked)] = True
+    return np.flatnonzero(found)
 
 
 def _erasures(prepared: Prepared) -> dict[int, int]:

@@ -34,6 +34,8 @@ class MemoryStore:
         self._names_max = names_max
         self._names_dropped = 0
         self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._marked: defaultdict[str, set[str]] = defaultdict(set)
+        self._loads: dict[str, bytes] = {}
         self._specs: dict[str, bytes] = {}
         self._topics: dict[str, bytes] = {}
         self._reached: defaultdict[str, dict[int, int]] = defaultdict(dict)
@@ -60,6 +62,10 @@ class MemoryStore:
         assert _rev_of(write.state) == write.rev, "a write's state holds the revision it makes"
         if _rev_of(self.states.get(write.pid)) != write.rev - 1:
             return False
+        if not isinstance(write, Erasure) and write.mark:
+            if write.pid in self._marked[write.mark]:
+                return False
+            self._marked[write.mark].add(write.pid)
         self.states[write.pid] = write.state
         if isinstance(write, Erasure):
             self.profiles.pop(write.pid, None)
@@ -77,6 +83,18 @@ class MemoryStore:
                 "rev": b"%d" % write.rev,
             }
         return True
+
+    async def marked(self, mark: str, pids: Sequence[str]) -> set[str]:
+        """See `Store.marked`."""
+        return self._marked[mark].intersection(pids)
+
+    async def loads(self) -> dict[str, bytes]:
+        """See `Store.loads`."""
+        return dict(self._loads)
+
+    async def put_load(self, mark: str, progress: bytes) -> None:
+        """See `Store.put_load`."""
+        self._loads[mark] = progress
 
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """See `Store.put_names`."""

@@ -14,7 +14,16 @@ from typing import Final, TypeVar
 import hiredis
 
 from profiler.state import revision_bytes
-from streams.store import Erasure, Move, ProfileWrite, Write, profile_key, state_key
+from streams.store import (
+    LOAD_TTL_S,
+    Erasure,
+    Move,
+    ProfileWrite,
+    Write,
+    mark_key,
+    profile_key,
+    state_key,
+)
 
 CHUNK_COMMANDS: Final = 1_024
 """Commands per send. Two chunks are under way at most, which bounds what either side must hold."""
@@ -46,6 +55,13 @@ RETURN_SCRIPT: Final = WRITE_SCRIPT.replace(
     b"\nreturn 1", b"\ncall('HDEL', KEYS[2], 'moved_to')\nreturn 1"
 )
 """The same for somebody who may have moved before."""
+MARKED: Final = (
+    b"return 0 end\n",
+    b"return 0 end\nif call('EXISTS', KEYS[3]) == 1 then return 0 end\n",
+)
+"""How a script refuses what carries a mark that is there already …"""
+MARKING: Final = b"\ncall('SET', KEYS[3], '', 'EX', %d)\nreturn 1" % LOAD_TTL_S
+"""… and sets it otherwise."""
 ERASE_SCRIPT: Final = b"""\
 if redis.call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
@@ -78,6 +94,13 @@ def packed_reads(pids: Sequence[str]) -> Iterator[Request]:
         yield b"".join(packed), len(packed)
 
 
+def packed_marks(mark: str, pids: Sequence[str]) -> Iterator[Request]:
+    """Ask for marks, in chunks: 1 where there is one."""
+    for chunk in chunks(pids, CHUNK_COMMANDS):
+        packed = [_pack(b"EXISTS", mark_key(pid, mark)) for pid in chunk]
+        yield b"".join(packed), len(packed)
+
+
 def packed_views(pids: Sequence[str]) -> Iterator[Request]:
     """Get all fields of what readers see, in chunks."""
     for chunk in chunks(pids, CHUNK_COMMANDS):
@@ -100,8 +123,8 @@ def packed_calls(writes: Sequence[Write], tail: bytes) -> Iterator[Request]:
         parts: list[bytes] = []
         for write in chunk:
             if isinstance(write, ProfileWrite):
-                pack = _packed_return if write.returns else _packed_write
-                parts += pack(write, tail)
+                is_plain = not (write.returns or write.mark)
+                parts += (_packed_write if is_plain else _packed_return)(write, tail)
             elif isinstance(write, Move):
                 parts += _packed_move(write, tail)
             else:
@@ -130,7 +153,8 @@ def _packed_write(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
 
 def _packed_return(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
     words = write.vector, write.summary, b"%d" % write.as_of_ms, b"%d" % write.rev
-    return _packed_eval(RETURN_SCRIPT, write, words, tail)
+    script = RETURN_SCRIPT if write.returns else WRITE_SCRIPT
+    return _packed_eval(script, write, words, tail)
 
 
 def _packed_move(write: Move, tail: bytes) -> tuple[bytes, ...]:
@@ -140,9 +164,13 @@ def _packed_move(write: Move, tail: bytes) -> tuple[bytes, ...]:
 def _packed_eval(
     script: bytes, write: ProfileWrite | Move, words: tuple[bytes, ...], tail: bytes
 ) -> tuple[bytes, ...]:
-    keys = state_key(write.pid), profile_key(write.pid)
-    packed = _pack(b"EVAL", script, b"2", *keys, _expected(write.rev), write.state, *words)
-    n_words = 7 + len(words) + TAIL_WORDS
+    keys = [state_key(write.pid), profile_key(write.pid)]
+    if write.mark:
+        keys.append(mark_key(write.pid, write.mark))
+        script = script.replace(*MARKED).replace(b"\nreturn 1", MARKING)
+    n_keys = b"%d" % len(keys)
+    packed = _pack(b"EVAL", script, n_keys, *keys, _expected(write.rev), write.state, *words)
+    n_words = 5 + len(keys) + len(words) + TAIL_WORDS
     return b"*%d" % n_words, packed[packed.index(b"\r\n") :], tail
 
 

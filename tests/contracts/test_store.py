@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from msgspec import Struct
@@ -15,7 +16,7 @@ from profiler.state import encode_tombstone, revision_bytes
 from streams.embedded import EmbeddedStore
 from streams.memory_store import MemoryStore
 from streams.redis_store import RedisStore
-from streams.store import Erasure, ProfileWrite, Store, profile_key
+from streams.store import Erasure, Move, ProfileWrite, Store, profile_key
 from tests.servers.valkey_cluster import ValkeyCluster
 
 SPEC = "0123456789abcdef"
@@ -370,5 +371,54 @@ def test_rejoining_a_store_that_did_not_restart_loses_nothing(play: Play) -> Non
 
         assert await rig.store.load(["a"]) == [encoded(1)]
         assert await rig.store.commit([write("a", 2)]) == [True]
+
+    play(scenario)
+
+
+def marked_write(pid: str, rev: int, mark: str) -> ProfileWrite:
+    return msgspec.structs.replace(write(pid, rev), mark=mark)
+
+
+def test_a_write_with_a_mark_is_taken_once(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+        move = Move("c", 1, encoded(1), "a", mark="history")
+
+        first = await rig.store.commit(
+            [marked_write("a", 2, "history"), marked_write("b", 1, "history"), move]
+        )
+        second = await rig.store.commit(
+            [marked_write("a", 3, "history"), marked_write("d", 2, "history")]
+        )
+        other = await rig.store.commit([marked_write("a", 3, "other")])
+
+        assert (first, second, other) == ([True] * 3, [False] * 2, [True])
+        assert await rig.store.marked("history", ["a", "b", "c", "d", "e"]) == {"a", "b", "c"}
+        assert await rig.store.marked("other", ["a", "b"]) == {"a"}
+        assert await rig.store.marked("other", []) == set()
+        assert rig.profile("a")["rev"] == b"3"
+
+    play(scenario)
+
+
+def test_a_return_with_a_mark_leads_readers_back(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([Move("a", 1, encoded(1), "b")])
+
+        back = msgspec.structs.replace(write("a", 2), returns=True, mark="history")
+
+        assert await rig.store.commit([back]) == [True]
+        assert "moved_to" not in rig.profile("a")
+        assert await rig.store.marked("history", ["a"]) == {"a"}
+
+    play(scenario)
+
+
+def test_how_far_loads_are_comes_back(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.put_load("a", b"half")
+        await rig.store.put_load("a", b"done")
+
+        assert await rig.store.loads() == {"a": b"done"}
 
     play(scenario)
