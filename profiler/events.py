@@ -160,7 +160,7 @@ TYPE_NAMES: Final[tuple[str, ...]] = tuple(t.__struct_config__.tag for t in EVEN
 TYPE_CODES: Final[dict[type[Event], int]] = {t: code for code, t in enumerate(EVENT_TYPES)}
 
 BEHAVIOUR_TYPES: Final[tuple[str, ...]] = TYPE_NAMES[:12]
-"""Types that change facets. `identify` and `consent` are not yet used; `erase` erases."""
+"""Types that change facets. `identify` links, `consent` is about ties, `erase` erases."""
 
 FIELDS: Final[tuple[str, ...]] = tuple(
     sorted({f.encode_name for t in EVENT_TYPES for f in msgspec.structs.fields(t)})
