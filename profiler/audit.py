@@ -16,8 +16,11 @@ from typing import Any, Final
 import numpy as np
 from msgspec import Struct
 
+from profiler.audit_ties import compare_ties
 from profiler.reference import SUMS, TOP_LISTS, ReferencePerson
 from profiler.reference_interest import TOP_PLACES, TopList
+from profiler.reference_ties import ReferenceTies
+from profiler.ties import NO_TIES, Ties
 
 SUM_TOLERANCE: Final = 1e-9
 VECTOR_TOLERANCE: Final = 1e-5
@@ -117,6 +120,8 @@ class Auditor:
         What must be stored, by pid.
     owners
         To whom people must belong, by pid.
+    ties
+        Whom people must be tied to, by pid.
     limit_differences
         How many differences are kept.
     """
@@ -125,33 +130,41 @@ class Auditor:
         self,
         people: Mapping[str, ReferencePerson],
         owners: Mapping[str, str] | None = None,
+        ties: Mapping[str, ReferenceTies] | None = None,
         *,
         limit_differences: int = 10,
     ) -> None:
         self._people = people
         self._owners = owners or {}
+        self._ties = ties or {}
         self._limit = limit_differences
         self._seen: set[str] = set()
         self._differences: list[Difference] = []
         self._mismatched = self._unexpected = self._stale = 0
 
-    def see(self, pid: str, row: np.void | None, owner: str | None = None) -> bool:
+    def see(
+        self, pid: str, row: np.void | None, owner: str | None = None, ties: Ties = NO_TIES
+    ) -> bool:
         """Compare a stored profile; None is a tombstone. Return False for a pid seen before.
 
         Parameters
         ----------
         owner
             To whom it belongs.
+        ties
+            Whom it is tied to.
         """
         if pid in self._seen:
             return False
         self._seen.add(pid)
         person = self._people.get(pid)
+        wrong_ties = self._wrong_ties(pid, ties)
         if row is not None and owner != self._owners.get(pid):
             expected = self._owners.get(pid, "nobody")
             self._note([Difference(pid, "owner", expected, owner or "nobody")])
         elif person is None and row is not None and not row["core.n_accepted"]:
-            self._seen.discard(pid)  # nothing but links, and they are right
+            self._note(wrong_ties)
+            self._seen.discard(pid)  # nothing but links, and they are right, and consents
         elif person is None:
             self._unexpected += 1
             self._note([Difference(pid, "profile", "none", "stored")])
@@ -160,8 +173,16 @@ class Auditor:
             texts = state[person.erased], state[row is None]
             self._note([Difference(pid, "profile", *texts)])
         elif row is not None:
-            self._note(compare(pid, person, row, ordered=person.ordered))
+            self._note(compare(pid, person, row, ordered=person.ordered) + wrong_ties)
         return True
+
+    def _wrong_ties(self, pid: str, ties: Ties) -> list[Difference]:
+        expected = self._ties.get(pid)
+        if expected is None and ties == NO_TIES:
+            return []
+        return [
+            Difference(pid, *found) for found in compare_ties(expected or ReferenceTies(), ties)
+        ]
 
     def see_stale(self, pid: str, field: str) -> None:
         """Note that readers see another field than a stored profile says."""
@@ -278,7 +299,7 @@ def _top_bounded(top: TopList, actual: Mapping[int, float]) -> Iterator[Found]:
 def _sessions(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:
     expected = person.sessions()
     actual = {name: int(row[name]) for name in expected}
-    if ordered:
+    if ordered or not person.n_sessions:
         for name, value in expected.items():
             if actual[name] != value:
                 yield name, str(value), str(actual[name])

@@ -29,6 +29,7 @@ from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
 from profiler.screening import Screen
 from profiler.tokens import Contents, hash_text
+from profiler.tying import NOTHING, SaidOfTie, said_of_ties
 
 IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
@@ -67,6 +68,8 @@ class Prepared:
         (N,) place of the event's content in the (C, D) table of directions.
     is_unknown
         (N,) whether it names an item that the catalogue does not know.
+    tie, said_of_ties
+        (N,) place of what the event says of ties, -1 if nothing, and all that is said of them.
     n_unused, n_outside
         Records without any event, and events that are somebody else's (`Screen.from_ms`).
     home
@@ -95,6 +98,8 @@ class Prepared:
     content: NDArray[np.intp]
     directions: Floats
     is_unknown: NDArray[np.bool_]
+    tie: NDArray[np.intp]
+    said_of_ties: list[SaidOfTie]
     n_unused: int
     n_outside: int
     home: Ints
@@ -113,9 +118,14 @@ class Prepared:
         self._choose(np.flatnonzero(~theirs))
         return int(theirs.sum())
 
+    def columns_at(self, index: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        """All columns of some events, by name."""
+        names = ("partition", "hashes", *_Columns._fields)
+        return {name: getattr(self, name)[index] for name in names}
+
     def _choose(self, index: NDArray[np.intp]) -> None:
-        for name in ("partition", "hashes", *_Columns._fields):
-            setattr(self, name, getattr(self, name)[index])
+        for name, column in self.columns_at(index).items():
+            setattr(self, name, column)
 
 
 class _Columns(NamedTuple):
@@ -132,8 +142,9 @@ class _Columns(NamedTuple):
     quantity: Floats
     content: NDArray[np.intp]
     is_unknown: NDArray[np.bool_]
+    tie: NDArray[np.intp]
 
-    def only(self, kept: NDArray[np.bool_]) -> _Columns:
+    def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> _Columns:
         """Those events that are kept."""
         chosen: list[NDArray[Any]] = [column[kept] for column in self]
         return _Columns(*chosen)
@@ -185,6 +196,7 @@ class Preparer:
         self._n_unused = 0
         self._n_outside = 0
         self._said: list[Said] = []
+        self._said_of_ties: list[SaidOfTie] = []
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
@@ -195,6 +207,7 @@ class Preparer:
         self._n_unused = 0
         self._n_outside = 0
         self._said = []
+        self._said_of_ties = []
         lives = _lives(chunks)
         parts = [
             self._part(records[start : start + PART_RECORDS], start, place, rejected, lives)
@@ -231,6 +244,7 @@ class Preparer:
             partition=partition[columns.record],
             hashes=self.contents.hashes[columns.content],
             directions=self.contents.directions,
+            said_of_ties=self._said_of_ties,
             n_unused=self._n_unused,
             n_outside=self._n_outside,
             home=np.append(home, homes_of_looks).astype(np.int64),
@@ -278,7 +292,7 @@ class Preparer:
         )
         for i in np.flatnonzero(type_code == IDENTIFY).tolist():
             self._said += said_of(events[i], start + int(at[i]), int(ts[i]), int(id_hash[i]), place)
-        return _Columns(
+        columns = _Columns(
             record=start + at,
             row=np.array([place[subject] for subject in subjects], dtype=np.intp),
             type_code=type_code,
@@ -290,7 +304,14 @@ class Preparer:
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
             content=self.contents.indices(keys),
             is_unknown=is_unknown,
+            tie=np.full(len(events), NOTHING, dtype=np.intp),
         )
+        received = said_of_ties(events, type_code, place, self._said_of_ties, self._pid_of)
+        if received is None:
+            return columns
+        columns = columns.only(received.entry)._replace(tie=received.said)
+        columns.row[received.at] = received.row
+        return columns
 
 
 def _times(events: Sequence[AnyEvent]) -> Ints:

@@ -16,7 +16,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from profiler.currency import Rates
-from profiler.events import REASONS, Amount, Currency, Title, Token
+from profiler.envelope import Amount, Currency, Title, Token
+from profiler.events import REASONS
 from profiler.faultfinding import field_at_fault, is_no_object, non_finite_fields
 from profiler.tokens import normal
 

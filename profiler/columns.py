@@ -9,9 +9,9 @@ and no rounding depends on how the stream was cut into batches. `docs/facets.md`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,29 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MONTH_MS: Final = 30 * DAY_MS
 LANDMARK_HALF_LIVES: Final = 64
-SUMMED_HALF_LIVES_MAX: Final = 8
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Rows = NDArray[np.void]
-Ks = list[int]
+
+
+class TieColumns(NamedTuple):
+    """What N events say of ties, column by column.
+
+    Parameters
+    ----------
+    is_received
+        (N,) whether it is somebody else's event, of which this row's person is the target.
+    weight
+        (N,) what it adds to a tie; 0 if it adds to none.
+    is_end
+        (N,) whether it removes a tie.
+    """
+
+    is_received: NDArray[np.bool_]
+    weight: Floats
+    is_end: NDArray[np.bool_]
 
 
 @dataclass
@@ -57,6 +73,12 @@ class EventColumns:
         (N,) interest weight by type.
     as_of_before, as_of
         (R,) the rows' greatest event time before and after the batch.
+    done_before
+        (R,) the greatest event time of what the rows' people did themselves before the batch.
+    ties
+        What events say of ties; None if none does.
+    latest
+        (N,) greatest event time of the row so far, where other events than these count, too.
     """
 
     row: NDArray[np.intp]
@@ -74,6 +96,9 @@ class EventColumns:
     interest: Floats
     as_of_before: Ints
     as_of: Ints
+    done_before: Ints
+    ties: TieColumns | None = None
+    latest: Ints | None = None
     _weights: dict[int, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -109,11 +134,65 @@ class EventColumns:
     @cached_property
     def last_seen(self) -> tuple[Ints, Ints]:
         """(N,) greatest event time of the row before each event (0: none), and including it."""
-        including = segmented_max(np.maximum(self.ts, self.as_of_before[self.row]), self.row)
-        before = np.empty_like(including)
-        before[1:] = including[:-1]
-        before[self.starts] = self.as_of_before
-        return before, including
+        return self._latest(self.as_of_before, self.latest)
+
+    @cached_property
+    def last_done(self) -> tuple[Ints, Ints]:
+        """The same of what people did themselves."""
+        if self.latest is None and np.array_equal(self.done_before, self.as_of_before):
+            return self.last_seen
+        return self._latest(self.done_before)
+
+    def _latest(self, before: Ints, including: Ints | None = None) -> tuple[Ints, Ints]:
+        if including is None:
+            including = segmented_max(np.maximum(self.ts, before[self.row]), self.row)
+        excluding = np.empty_like(including)
+        excluding[1:] = including[:-1]
+        excluding[self.starts] = before
+        return excluding, including
+
+    @cached_property
+    def own(self) -> Own:
+        """What people did themselves, without what others did to them."""
+        if self.ties is None or not self.ties.is_received.any():
+            return Own(slice(None), self)
+        kept = np.flatnonzero(~self.ties.is_received)
+        where, row = np.unique(self.row[kept], return_inverse=True)
+        names = [f.name for f in fields(self) if f.name not in _NOT_BY_EVENT]
+        own = replace(
+            self,
+            row=row,
+            starts=np.flatnonzero(np.diff(row, prepend=-1)),
+            as_of_before=self.as_of_before[where],
+            as_of=self.as_of[where],
+            done_before=self.done_before[where],
+            ties=None,
+            latest=self.last_seen[1][kept],
+            _weights={},
+            **{name: getattr(self, name)[kept] for name in names},
+        )
+        return Own(where, own)
+
+
+_NOT_BY_EVENT: Final = (
+    *("row", "starts", "directions", "as_of_before", "as_of", "done_before"),
+    *("ties", "latest", "_weights"),
+)
+
+
+class Own(NamedTuple):
+    """Events of people themselves, and which of the batch's rows have any.
+
+    Parameters
+    ----------
+    where
+        Index of the (R',) rows that the events are numbered by.
+    events
+        Theirs.
+    """
+
+    where: NDArray[np.intp] | slice
+    events: EventColumns
 
 
 def landmark_ms(as_of: Ints, half_life_ms: int) -> Ints:
@@ -251,82 +330,3 @@ def segmented_max(values: Ints, row: NDArray[np.intp]) -> Ints:
     offset = row.astype(np.int64) << 42
     running: Ints = np.maximum.accumulate(values + offset)
     return running - offset
-
-
-def prefix_decayed(
-    events: EventColumns, stored: Floats, contributions: Floats, half_lives_ms: tuple[int, ...]
-) -> Floats:
-    """What K decayed sums were worth just before each event, at that event's time.
-
-    Parameters
-    ----------
-    events
-        The batch; `stored` is still relative to the landmarks of `events.as_of_before`.
-    stored
-        (R, K) sums before the batch.
-    contributions
-        (N, K) what each event adds.
-    half_lives_ms
-        K half-lives.
-
-    Returns
-    -------
-    (N, K) values; late events see what was known when they arrived, at the greatest time so far.
-    """
-    _, latest = events.last_seen
-    base = latest[events.starts]
-    at_start = np.empty(stored.shape)
-    for k, half_life_ms in enumerate(half_lives_ms):
-        at_start[:, k] = decayed_at(stored[:, k], events.as_of_before, half_life_ms, base)
-    # Few half-lives are distinct, and powers are dear.
-    distinct = list(dict.fromkeys(half_lives_ms))
-    column = [distinct.index(half_life_ms) for half_life_ms in half_lives_ms]
-    half_lives = np.array(distinct, dtype=np.float64)
-    elapsed = latest - base[events.row]
-    scan = _by_sums if elapsed.max() <= SUMMED_HALF_LIVES_MAX * min(distinct) else _by_doubling
-    return scan(events, at_start, contributions, half_lives, column)
-
-
-def _by_sums(
-    events: EventColumns, at_start: Floats, contributions: Floats, half_lives: Floats, column: Ks
-) -> Floats:
-    """Prefix sums of weights relative to each row's first time: for batches that span little.
-
-    Weights are below 2^8, so that sharing one running sum costs rows few of a float64's 52 bits.
-    """
-    _, latest = events.last_seen
-    base = latest[events.starts][events.row]
-    weight = np.exp2((events.ts - base)[:, None] / half_lives)[:, column] * contributions
-    before = np.cumsum(weight, axis=0) - weight
-    before += (at_start - before[events.starts])[events.row]
-    decay = np.exp2((base - latest)[:, None] / half_lives)[:, column]
-    # A sum that ought to be zero may be a rounding error below it.
-    return np.asarray(np.maximum(before, 0.0) * decay)
-
-
-def _by_doubling(
-    events: EventColumns, at_start: Floats, contributions: Floats, half_lives: Floats, column: Ks
-) -> Floats:
-    """Scan for batches of any span: everything is relative to the running greatest time.
-
-    A linear recurrence per row, S_i = a_i S_(i-1) + b_i with factors in [0, 1], solved for all rows
-    at once by recursive doubling (Kogge and Stone 1973): log2 of the longest run of one row many
-    passes, each over the events that still have a predecessor at that distance.
-    """
-    previous, latest = events.last_seen
-    factor = np.exp2((previous - latest)[:, None] / half_lives)[:, column]
-    value = contributions * np.exp2((events.ts - latest)[:, None] / half_lives)[:, column]
-    value[events.starts] += at_start
-    chain = factor.copy()
-    chain[events.starts] = 0.0
-    rank = events.rank
-    distance, reached = 1, np.flatnonzero(rank >= 1)
-    while len(reached):
-        value[reached] += chain[reached] * value[reached - distance]
-        chain[reached] *= chain[reached - distance]
-        distance *= 2
-        reached = reached[rank[reached] >= distance]
-    before = np.empty_like(value)
-    before[1:] = value[:-1] * factor[1:]
-    before[events.starts] = at_start
-    return before

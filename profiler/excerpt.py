@@ -29,18 +29,6 @@ def excerpt(prepared: Prepared, events: NDArray[np.intp], claims: Sequence[int] 
         rejected=[],
         forwards=[],
         pids=[prepared.pids[k] for k in left.tolist()],
-        record=prepared.record[events],
-        row=place[:n],
-        type_code=prepared.type_code[events],
-        ts=prepared.ts[events],
-        stamped_ms=prepared.stamped_ms[events],
-        partition=prepared.partition[events],
-        offset=prepared.offset[events],
-        id_hash=prepared.id_hash[events],
-        price=prepared.price[events],
-        quantity=prepared.quantity[events],
-        hashes=prepared.hashes[events],
-        content=prepared.content[events],
         n_unused=0,
         home=prepared.home[left],
         claims=[
@@ -48,6 +36,7 @@ def excerpt(prepared: Prepared, events: NDArray[np.intp], claims: Sequence[int] 
             for k, p in zip(claims, place[n:].tolist(), strict=True)
         ],
         looks=[],
+        **{**prepared.columns_at(events), "row": place[:n]},
     )
 
 

@@ -86,7 +86,10 @@ def at_home(
             here.append(k)
         elif not is_forwarded(code):
             routes.add((one.record, at))
-    is_shared = np.isin(record, [one.record for one in said])
+    # Records are in order: the first of a record's entries stands for the others.
+    is_mixed = home[row] != home[row[np.searchsorted(record, record)]]
+    shared = [*(one.record for one in said), *record[is_mixed].tolist()]
+    is_shared = np.isin(record, shared)
     forwards = [Forward(at, int(partition[i]), records[i]) for i, at in sorted(routes)]
     kept = ~is_away & ~(is_elsewhere & came & is_shared)
     return Homed(kept, [said[k] for k in here], here, forwards)

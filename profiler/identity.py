@@ -15,6 +15,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
+
+from profiler.ties import NO_TIES, Ties
 
 CLAIMS_MAX: Final = 64
 MEMBERS_MAX: Final = 64
@@ -104,6 +107,8 @@ class Links(Struct, frozen=True, array_like=True):
         To whom it may belong, by rank, at most `CLAIMS_MAX`.
     members
         Who belongs to it, as far as they have told, by pid, at most `MEMBERS_MAX`.
+    ties
+        Whom it is tied to, and whether it may be mixed into others (`profiler.ties`).
 
     Examples
     --------
@@ -117,6 +122,7 @@ class Links(Struct, frozen=True, array_like=True):
 
     claims: tuple[Claim, ...] = ()
     members: tuple[Peer, ...] = ()
+    ties: Ties = NO_TIES
 
     @property
     def owner(self) -> Claim | None:
@@ -129,7 +135,7 @@ class Links(Struct, frozen=True, array_like=True):
         known = by_owner.get(claim.owner)
         by_owner[claim.owner] = claim if known is None else known.joined(claim)
         ranked = sorted(by_owner.values(), key=lambda c: c.rank)
-        return Links(tuple(ranked[:CLAIMS_MAX]), self.members)
+        return replace(self, claims=tuple(ranked[:CLAIMS_MAX]))
 
     def may_follow_from(self, claim: Claim) -> bool:
         """Whether the owner may be who it is because of a claim that was added.
@@ -146,11 +152,15 @@ class Links(Struct, frozen=True, array_like=True):
     def with_member(self, peer: Peer) -> Links:
         """Add a member; of too many, those whose pids come first stay."""
         kept = sorted({*self.members, peer})[:MEMBERS_MAX]
-        return Links(self.claims, tuple(kept))
+        return replace(self, members=tuple(kept))
 
     def without(self, pid: str) -> Links:
         """Remove a member."""
-        return Links(self.claims, tuple(peer for peer in self.members if peer.pid != pid))
+        return replace(self, members=tuple(p for p in self.members if p.pid != pid))
+
+    def with_ties(self, ties: Ties) -> Links:
+        """Replace the ties."""
+        return replace(self, ties=ties)
 
     def peers(self) -> set[Peer]:
         """All who must look again when this subject is erased."""
@@ -167,8 +177,8 @@ def encode_links(links: Links) -> bytes:
 
     Examples
     --------
-    >>> encode_links(NO_LINKS), decode_links(b"")
-    (b'', Links(claims=(), members=()))
+    >>> encode_links(NO_LINKS), decode_links(b"") == NO_LINKS
+    (b'', True)
     """
     return b"" if links == NO_LINKS else _ENCODER.encode(links)
 

@@ -24,7 +24,7 @@ class LedgerCheck:
     Examples
     --------
     >>> check = LedgerCheck({"a": {"click": 3}, "b": {"cart": 1}})
-    >>> check.see("a", [5] + [0] * 10)
+    >>> check.see("a", [5] + [0] * 11)
     >>> check.lost, check.duplicated
     (1, 2)
     """

@@ -25,6 +25,7 @@ from profiler.privacy.pseudonym import subject_of
 from profiler.records import Chunk
 from profiler.spec import Spec
 from profiler.state import Stored
+from profiler.ties import Ties
 
 Subject = str | tuple[str, str]
 """An id, or its kind and it. A plain text is a user id, by far the most frequent kind."""
@@ -233,14 +234,19 @@ class Linker:
         for place in places:
             self._tell(place, self.result.links.get(place, NO_LINKS).peers())
 
-    def shown(self, spec: Spec, place: NDArray[np.intp], rows: Rows) -> Rows:
-        """(R,) rows as readers shall see them."""
-        shown = rows
+    def shown(
+        self, spec: Spec, place: NDArray[np.intp], rows: Rows
+    ) -> tuple[Rows, dict[int, Ties]]:
+        """(R,) rows as readers shall see them, and ties by row, where there are any."""
+        shown, ties = rows, dict[int, Ties]()
         for k, p in enumerate(place.tolist() if self.result.links else ()):
-            if (links := self.result.links.get(p)) and links.members:
+            if (links := self.result.links.get(p)) is None:
+                continue
+            ties[k] = self._peers.merged_ties(self._pids[p], links)
+            if links.members:
                 shown = rows.copy() if shown is rows else shown
                 shown[k : k + 1] = self._peers.merged(spec, self._pids[p], links, shown[k : k + 1])
-        return shown
+        return shown, ties
 
     def _tell(self, place: int, peers: Sequence[Peer] | set[Peer]) -> None:
         me = Peer(self._pids[place], int(self._home[place]))

@@ -13,6 +13,7 @@ from profiler.columns import Rows
 from profiler.identity import NO_LINKS, Links
 from profiler.spec import Spec
 from profiler.state import Layout, Stored, decode_states, merge_rows
+from profiler.ties import Ties
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,12 @@ class Peers:
             at = self.place[other]
             row = merge_rows(spec, row, self.stored.rows[at : at + 1])
         return row
+
+    def merged_ties(self, pid: str, links: Links) -> Ties:
+        """Ties of all whose rows a profile shows, but for those among themselves."""
+        if not links.members:
+            return links.ties
+        ties, family = links.ties, list(self.family(pid, links))
+        for other in family:
+            ties = ties.merged(self.links(other).ties)
+        return ties.without({pid, *family})

@@ -8,7 +8,7 @@ and one write after.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.batch import Prepared, Preparer
-from profiler.columns import EventColumns, Ints, Rows, Snapshot
+from profiler.columns import EventColumns, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
@@ -29,6 +29,8 @@ from profiler.peers import Peers
 from profiler.records import RawRecord, Record
 from profiler.spec import Spec
 from profiler.state import Stored
+from profiler.ties import NOBODYS, Ties, with_ties
+from profiler.tying import CONSENT, tie, tie_columns
 
 ERASE: Final = TYPE_NAMES.index("erase")
 OUTCOMES: Final = (
@@ -113,6 +115,7 @@ def process(
     lap("deduplicate")
     run = _Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
+    _tie(prepared, stored, linker.result, erased, (applicable, failed))
     lap("update")
     outcomes["applied"] = len(applicable) - len(failed)
     outcomes["rejected"] += len(failed)
@@ -126,7 +129,7 @@ def process(
         about = (*prepared.row.tolist(), *prepared.left_out, *(k.place for k in prepared.looks))
         linker.tell_owners([*place.tolist(), *about])
     rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
-    vectors, summaries = visible(spec, linker.shown(spec, place, rows))
+    vectors, summaries = visible(spec, *linker.shown(spec, place, rows))
     lap("project")
     return Processed(
         place=place,
@@ -142,11 +145,53 @@ def process(
     )
 
 
-def visible(spec: Spec, rows: Rows) -> tuple[NDArray[np.float32], list[bytes]]:
-    """(R, dims) vectors and R summaries: what readers see of (R,) rows."""
+def visible(
+    spec: Spec, rows: Rows, ties: Mapping[int, Ties] = NOBODYS
+) -> tuple[NDArray[np.float32], list[bytes]]:
+    """(R, dims) vectors and R summaries: what readers see of (R,) rows.
+
+    Parameters
+    ----------
+    ties
+        By row, where there are any.
+    """
     now = Snapshot(rows)
     encode = msgspec.json.Encoder().encode
-    return spec.project(now), [encode(description) for description in spec.describe(now)]
+    summaries = [encode(description) for description in spec.describe(now)]
+    for k, of_one in ties.items():
+        summaries[k] = with_ties(summaries[k], of_one, int(now.as_of[k]))
+    return spec.project(now), summaries
+
+
+def _tie(
+    prepared: Prepared,
+    stored: Stored,
+    relinked: Relinked,
+    erased: Mapping[int, int],
+    tried: tuple[NDArray[np.intp], Sequence[int]],
+) -> None:
+    """Take over what a batch says of ties: of behaviour what was applied, of consent all.
+
+    Parameters
+    ----------
+    tried
+        Events that were to be applied, and which of them could not be.
+    """
+    if not prepared.said_of_ties:
+        return
+    is_gone = stored.erased.copy()
+    is_gone[list(erased)] = True
+    consents = np.flatnonzero((prepared.type_code == CONSENT) & ~is_gone[prepared.row])
+    index = np.sort(np.concatenate([np.setdiff1d(*tried), consents]))
+    changed = tie(
+        relinked.links,
+        prepared.said_of_ties,
+        prepared.tie[index],
+        prepared.row[index],
+        prepared.ts[index],
+    )
+    relinked.links.update(changed)
+    relinked.touched.update(changed)
 
 
 @dataclass(slots=True)
@@ -168,12 +213,16 @@ class _Run:
         is_first = np.diff(of_event, prepend=-1) > 0
         place, row = of_event[is_first], np.cumsum(is_first) - 1
         rows = self.stored.rows[place]
-        events = _event_columns(self.prepared, order, row, rows["core.as_of"])
+        events = _event_columns(self.prepared, order, row, rows)
+        where, own = events.own
         labels: list[Labels] = []
         try:
-            if self.bank is not None:
-                known = self.spec.features(rows, events)
-                labels = [self.bank.predict(known, rows, events)]
+            if len(own) and self.bank is not None:
+                mine = rows[where]
+                known = self.spec.features(mine, own)
+                labels = [self.bank.predict(known, mine, own)]
+                if own is not events:
+                    rows[where] = mine
             self.spec.update(rows, events)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
@@ -247,8 +296,9 @@ def _new_events(
 
 
 def _event_columns(
-    prepared: Prepared, order: NDArray[np.intp], row: NDArray[np.intp], as_of: Ints
+    prepared: Prepared, order: NDArray[np.intp], row: NDArray[np.intp], rows: Rows
 ) -> EventColumns:
+    as_of = rows["core.as_of"]
     starts = np.flatnonzero(np.diff(row, prepend=-1))
     ts = prepared.ts[order]
     type_code = prepared.type_code[order]
@@ -269,6 +319,8 @@ def _event_columns(
         interest=WEIGHT_BY_TYPE[type_code],
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
+        done_before=rows["sessions.last"].copy(),
+        ties=tie_columns(prepared.said_of_ties, prepared.tie[order]),
     )
 
 

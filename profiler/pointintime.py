@@ -118,6 +118,7 @@ def features_at(spec: Spec, rows: Rows, at_ms: Ints) -> Floats:
         interest=zeros,
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, at_ms),
+        done_before=rows["sessions.last"].copy(),
     )
     return spec.features(rows, events)
 

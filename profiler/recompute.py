@@ -6,16 +6,25 @@ in `profiler.reference`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from profiler.decoding import Decoder
-from profiler.events import TS_MAX_MS, AnyEvent, Consent, Erase, Identify, timestamp_ms
+from profiler.events import (
+    TS_MAX_MS,
+    AnyEvent,
+    Consent,
+    Erase,
+    Follow,
+    Identify,
+    timestamp_ms,
+)
 from profiler.records import RawRecord
-from profiler.reference import ReferencePerson, apply
+from profiler.reference import ReferencePerson, apply, receive
 from profiler.reference_cleaning import ReferenceCleaning
 from profiler.reference_links import ReferenceLinks
+from profiler.reference_ties import ReferenceTies
 
 LINKS_LONG: Final = 2
 """From anonymous to device to user."""
@@ -49,6 +58,8 @@ class Reference:
         How many records there were.
     links
         What was said of links.
+    ties
+        What was said of ties, by profile id, but for those who are erased.
     """
 
     def __init__(
@@ -66,6 +77,7 @@ class Reference:
         self.outcomes: Counter[str] = Counter()
         self.n_records = 0
         self.links = ReferenceLinks(pid)
+        self.ties: defaultdict[str, ReferenceTies] = defaultdict(ReferenceTies)
         self._pid = pid
         self._clock_skew_max_ms = clock_skew_max_ms
         self._event_age_max_ms = event_age_max_ms
@@ -111,6 +123,7 @@ class Reference:
                 if owner in self.people and self.people[owner].erased:
                     person = self.people.setdefault(member, ReferencePerson())
                     person.erased = True
+                    self.ties.pop(member, None)
         return owners
 
     def _outcomes(self, record: RawRecord) -> list[str]:
@@ -153,22 +166,41 @@ class Reference:
     def _apply(self, event: AnyEvent, partition: tuple[str, int], origin: str) -> str:
         if isinstance(event, Identify):
             self.links.say(event, event.event_id or origin)
+        pid = self._pid(*_subject(event))
+        if isinstance(event, Consent) and not (pid in self.people and self.people[pid].erased):
+            self.ties[pid].agree(event)
         if isinstance(event, Identify | Consent):
             return "accepted_unused"
-        pid = self._pid(*_subject(event))
+        person = self._person(pid, partition)
+        if isinstance(event, Follow):
+            self._receive(event, partition, origin)
+        if isinstance(event, Erase):
+            self.people[pid] = erased = ReferencePerson()
+            erased.erased, erased.partition, erased.ordered = True, person.partition, person.ordered
+            self.ties.pop(pid, None)
+            return "erase"
+        if person.erased:
+            return "erased"
+        if not apply(person, event, origin):
+            return "duplicate"
+        if isinstance(event, Follow):
+            self.ties[pid].say(event, self._pid(event.target_kind, event.target_id))
+        return "applied"
+
+    def _receive(self, event: Follow, partition: tuple[str, int], origin: str) -> None:
+        """Apply an event to whom it leads to; its outcome is that of who stated it."""
+        target = self._person(self._pid(event.target_kind, event.target_id), partition)
+        if not target.erased:
+            receive(target, event, origin)
+
+    def _person(self, pid: str, partition: tuple[str, int]) -> ReferencePerson:
         person = self.people.get(pid)
         if person is None:
             person = self.people[pid] = ReferencePerson()
             person.partition = partition
         elif person.partition != partition:
             person.ordered = False
-        if isinstance(event, Erase):
-            self.people[pid] = erased = ReferencePerson()
-            erased.erased, erased.partition, erased.ordered = True, person.partition, person.ordered
-            return "erase"
-        if person.erased:
-            return "erased"
-        return "applied" if apply(person, event, origin) else "duplicate"
+        return person
 
 
 def _origin(record: RawRecord) -> str:

@@ -20,6 +20,7 @@ from profiler.events import (
     BEHAVIOUR_TYPES,
     TYPE_CODES,
     AnyEvent,
+    Follow,
     Purchase,
     Refund,
     Search,
@@ -56,6 +57,11 @@ SUMS: Final[dict[str, tuple[int, int | None]]] = {
     "rhythm.of_day": (4, MONTH_MS),
     "rhythm.of_week": (4, MONTH_MS),
     "rhythm.mass": (1, MONTH_MS),
+    "social.out": (1, MONTH_MS),
+    "social.out_strength": (1, MONTH_MS),
+    "social.reach": (1, MONTH_MS),
+    "social.reach_strength": (1, MONTH_MS),
+    "social.ended": (1, MONTH_MS),
 }
 """Every floating-point sum: how many numbers it has, and the half-life of a decayed one."""
 
@@ -174,20 +180,11 @@ def apply(person: ReferencePerson, event: AnyEvent, origin_id: str) -> bool:
     -------
     Whether it was applied; False for a duplicate.
     """
-    id_hash = xxhash.xxh3_64_intdigest((event.event_id or origin_id).encode())
-    if id_hash in person.recent:
+    if not _accept(person, event, origin_id):
         return False
-    if len(person.recent) < RECENT_IDS:
-        person.recent.append(id_hash)
-    else:
-        person.recent[person.n_accepted % RECENT_IDS] = id_hash
     ts = timestamp_ms(event.ts)
     code = TYPE_CODES[type(event)]
-    person.n_accepted += 1
     person.count[code] += 1
-    person.first_ts = min(person.first_ts, ts) if person.first_ts else ts
-    if ts > person.as_of:
-        _advance(person, ts)
     hour, day, month = (stored_weight(ts, person.as_of, h) for h in HALF_LIVES_MS)
     person.sums["activity.hour"][code] += hour
     person.sums["activity.day"][code] += day
@@ -196,6 +193,33 @@ def apply(person: ReferencePerson, event: AnyEvent, origin_id: str) -> bool:
     _value(person, event, ts, day, month)
     _rhythm(person, ts, month)
     _session(person, ts)
+    if isinstance(event, Follow):
+        _tie(person, event, "out", month)
+    return True
+
+
+def receive(person: ReferencePerson, event: Follow, origin_id: str) -> bool:
+    """Apply somebody else's event to the person whom it ties them to; as `apply`."""
+    if not _accept(person, event, origin_id):
+        return False
+    _tie(person, event, "reach", stored_weight(timestamp_ms(event.ts), person.as_of, MONTH_MS))
+    return True
+
+
+def _accept(person: ReferencePerson, event: AnyEvent, origin_id: str) -> bool:
+    """Count an event and remember its id; False if that is remembered already."""
+    id_hash = xxhash.xxh3_64_intdigest((event.event_id or origin_id).encode())
+    if id_hash in person.recent:
+        return False
+    if len(person.recent) < RECENT_IDS:
+        person.recent.append(id_hash)
+    else:
+        person.recent[person.n_accepted % RECENT_IDS] = id_hash
+    ts = timestamp_ms(event.ts)
+    person.n_accepted += 1
+    person.first_ts = min(person.first_ts, ts) if person.first_ts else ts
+    if ts > person.as_of:
+        _advance(person, ts)
     return True
 
 
@@ -264,6 +288,14 @@ def _rhythm(person: ReferencePerson, ts: int, month: float) -> None:
         values = person.sums[name]
         for k, x in enumerate((math.cos(a), math.sin(a), math.cos(2 * a), math.sin(2 * a))):
             values[k] += x * month
+
+
+def _tie(person: ReferencePerson, event: Follow, direction: str, month: float) -> None:
+    if event.action == "remove":
+        person.sums["social.ended"][0] += month
+    else:
+        person.sums[f"social.{direction}"][0] += month
+        person.sums[f"social.{direction}_strength"][0] += event.weight * month
 
 
 def _session(person: ReferencePerson, ts: int) -> None:

@@ -12,7 +12,8 @@ import msgspec
 
 from profiler.catalogue import Item, read_item
 from profiler.currency import Rates
-from profiler.events import AnyEvent, Cart, Commerce, Purchase, Refund, timestamp_ms
+from profiler.envelope import Commerce
+from profiler.events import AnyEvent, Cart, Purchase, Refund, timestamp_ms
 from profiler.reference import DAY_MS
 from profiler.tokens import normal
 

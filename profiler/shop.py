@@ -20,6 +20,7 @@ from profiler.events import (
     Checkin,
     Click,
     Feedback,
+    Follow,
     Media,
     Message,
     Purchase,
@@ -111,6 +112,7 @@ class Shopper:
         )
         self.subject_id = f"{prefix}-{number:05d}"
         self.subject = {field: self.subject_id}
+        self.friend: Shopper | None = None
         self.sessions_per_ms = sessions_per_day * float(rng.gamma(1.0, 1.0) + 0.1) / 1.1 / DAY_MS
         self.hours_ahead = int(rng.integers(-3, 4))
         self.city = CITIES[int(rng.integers(len(CITIES)))]
@@ -118,6 +120,10 @@ class Shopper:
         self.bought_ms = 0
         self.favourites: NDArray[np.int64] = rng.choice(len(CATEGORIES), N_FAVOURITES, False)
         self.brand = BRANDS[int(rng.integers(len(BRANDS)))]
+
+    def befriend(self, other: Shopper) -> None:
+        """Have somebody to share things with, unless it is oneself."""
+        self.friend = other if other is not self else None
 
     def next_session_ms(self, after_ms: int, rng: np.random.Generator) -> int:
         """Draw the next start of a session, by thinning a Poisson process (Lewis, Shedler 1979)."""
@@ -223,7 +229,7 @@ class Session:
         return item
 
     def _aside(self, item: Item) -> None:
-        """Something other than shopping: an offer, a question, a place, a picture."""
+        """Something other than shopping: an offer, a question, a friend, a place, a picture."""
         rng = self._rng
         kind = float(rng.random())
         if kind < 0.6:
@@ -233,6 +239,10 @@ class Session:
             self._add(Feedback, offered, action=action, propensity=1 / len(CATEGORIES))
         elif kind < 0.8:
             self._add(Message, None, text=f"is the {item.title} in stock?", channel="chat")
+        elif kind < 0.85 and (friend := self._shopper.friend) is not None:
+            ((field, target),) = friend.subject.items()
+            kind_of_id = field.removesuffix("_id")
+            self._add(Follow, None, relation="share", target_id=target, target_kind=kind_of_id)
         elif kind < 0.95:
             latitude, longitude = (float(x) for x in self._shopper.city + rng.normal(0, 0.02, 2))
             self._add(Checkin, None, latitude=latitude, longitude=longitude, accuracy_m=20.0)

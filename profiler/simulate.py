@@ -104,6 +104,8 @@ def simulate(params: SimulationParams, seed: int) -> Iterator[SimulatedRecord]:
     catalogue = Catalogue(rng)
     end_ms = params.start_ms + params.span_ms
     shoppers = [Shopper(n, params.sessions_per_day, rng) for n in range(params.users)]
+    for shopper, friend in zip(shoppers, rng.permutation(params.users).tolist(), strict=True):
+        shopper.befriend(shoppers[friend])
     starts = [(s.next_session_ms(params.start_ms, rng), n) for n, s in enumerate(shoppers)]
     heapq.heapify(starts)
     network = _Network(params, seed, rng)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from profiler.columns import EventColumns, Floats, Ints, Rows, Snapshot, move_landmarks
 from profiler.facets import FACETS
-from profiler.facets.contract import Column, Description, Facet, Slice, described
+from profiler.facets.contract import Column, Description, Facet, Hearing, Slice, described
 
 ROW_BYTES_MAX: Final = 2_048
 _WORD_BYTES: Final = 8
@@ -41,7 +41,7 @@ class Spec:
     Examples
     --------
     >>> DEFAULT_SPEC.dims, DEFAULT_SPEC.dtype.itemsize <= ROW_BYTES_MAX
-    (128, True)
+    (136, True)
     """
 
     def __init__(self, facets: tuple[Facet, ...]) -> None:
@@ -59,6 +59,7 @@ class Spec:
             if column.half_life_ms is not None:
                 self._decayed.setdefault(column.half_life_ms, []).append(column.name)
         self._places = self._facet_places()
+        self._hearing = [facet for facet in facets if isinstance(facet, Hearing)]
 
     def layout(self) -> dict[str, Any]:
         """The layout as JSON values: what is published under ``profiler:spec:<hash>``."""
@@ -75,8 +76,15 @@ class Spec:
     def update(self, rows: Rows, events: EventColumns) -> None:
         """Apply a batch to its (R,) rows, in place."""
         self.advance(rows, events.as_of)
-        for facet in self.facets:
-            facet.update(rows, events)
+        where, own = events.own
+        mine = rows[where]
+        if len(own):
+            for facet in self.facets:
+                facet.update(mine, own)
+        if own is not events:
+            rows[where] = mine
+        for facet in self._hearing:
+            facet.hear(rows, events)
 
     def advance(self, rows: Rows, as_of: Ints) -> None:
         """Set `core.as_of`, and move the landmarks of all decayed sums along, in place."""

@@ -50,10 +50,12 @@ def stale(
         Those who belong to them.
     """
     rows = stored.rows.copy()
+    peers = peers or Peers.of({}, spec, {})
     for k, links in stored.links.items():
-        if peers is not None and links.members:
+        if links.members:
             rows[k : k + 1] = peers.merged(spec, pids[k], links, rows[k : k + 1])
-    vectors, summaries = visible(spec, rows)
+    ties = {k: peers.merged_ties(pids[k], links) for k, links in stored.links.items()}
+    vectors, summaries = visible(spec, rows, ties)
     for k, (value, view) in enumerate(zip(values, views, strict=True)):
         if stored.erased[k] or not view:
             if bool(view) == bool(stored.erased[k]):

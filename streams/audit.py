@@ -134,7 +134,9 @@ async def audit(
         reference.from_ms = settings.live_from_ms
         ends = await asyncio.to_thread(_feed, reference, cleaning, settings, records)
         owners = reference.finish()
-        auditor = Auditor(reference.people, owners, limit_differences=limit_differences)
+        auditor = Auditor(
+            reference.people, owners, reference.ties, limit_differences=limit_differences
+        )
         await _scan(store, auditor, check)
     if ends and await asyncio.to_thread(ends_of, settings) != ends:
         raise UsageError(f"topic {settings.topic('events')} grew during the audit: stop producers")
@@ -193,9 +195,9 @@ async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> No
         counts = stored.rows["activity.count"].tolist()
         for k, (pid, _) in enumerate(chunk):
             is_erased = bool(stored.erased[k])
-            owner = stored.links.get(k, NO_LINKS).owner
+            links = stored.links.get(k, NO_LINKS)
             row = None if is_erased else stored.rows[k]
-            is_new = auditor.see(pid, row, owner.owner if owner else None)
+            is_new = auditor.see(pid, row, links.owner.owner if links.owner else None, links.ties)
             if check is not None and is_new:
                 check.see(pid, None if is_erased else counts[k])
         pids = [pid for pid, _ in chunk]

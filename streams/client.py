@@ -63,6 +63,7 @@ class ProfileClient:
         user_id: str | None = None,
         device_id: str | None = None,
         anonymous_id: str | None = None,
+        ties: bool = False,
     ) -> Profile | None:
         """Return one profile, None if nothing is known of the subject.
 
@@ -72,11 +73,24 @@ class ProfileClient:
             ``user:<id>`` or plainly ``<id>``, ``device:<id>``, ``anonymous:<id>``, ``pid:<pid>``.
         user_id, device_id, anonymous_id
             Instead of it, the ids as they stand in events: the first one given counts.
+        ties
+            Whether to mix in what those are interested in whom the person is tied to
+            (`Profile.tie_interests`, `Profile.tie_vector`): one more round trip.
         """
-        return self.get_many([subject or _subject(user_id, device_id, anonymous_id)])[0]
+        asked = subject or _subject(user_id, device_id, anonymous_id)
+        return self.get_many([asked], ties=ties)[0]
 
-    def get_many(self, subjects: Sequence[str], *, with_names: bool = True) -> list[Profile | None]:
+    def get_many(
+        self, subjects: Sequence[str], *, with_names: bool = True, ties: bool = False
+    ) -> list[Profile | None]:
         """Return profiles in the order of `subjects`: one round trip, more only for new names.
+
+        Parameters
+        ----------
+        with_names
+            Whether to look up readable names of tokens.
+        ties
+            See `get`.
 
         Raises
         ------
@@ -84,7 +98,7 @@ class ProfileClient:
             If the store cannot be reached now.
         """
         pids = [self._reader.pid(subject) for subject in subjects]
-        return self._run(self._reader.profiles(pids, with_names=with_names))
+        return self._run(self._reader.profiles(pids, with_names=with_names, with_ties=ties))
 
     def close(self) -> None:
         """Let go of connections."""
@@ -134,16 +148,19 @@ class AsyncProfileClient:
         user_id: str | None = None,
         device_id: str | None = None,
         anonymous_id: str | None = None,
+        ties: bool = False,
     ) -> Profile | None:
         """See `ProfileClient.get`."""
-        return (await self.get_many([subject or _subject(user_id, device_id, anonymous_id)]))[0]
+        asked = subject or _subject(user_id, device_id, anonymous_id)
+        return (await self.get_many([asked], ties=ties))[0]
 
     async def get_many(
-        self, subjects: Sequence[str], *, with_names: bool = True
+        self, subjects: Sequence[str], *, with_names: bool = True, ties: bool = False
     ) -> list[Profile | None]:
         """See `ProfileClient.get_many`."""
         pids = [self._reader.pid(subject) for subject in subjects]
-        return await self._run(self._reader.profiles(pids, with_names=with_names))
+        steps = self._reader.profiles(pids, with_names=with_names, with_ties=ties)
+        return await self._run(steps)
 
     async def close(self) -> None:
         """See `ProfileClient.close`."""

@@ -39,6 +39,7 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
         ("rhythm", _rhythm(facts["rhythm"])),
         ("sessions", _sessions(facts["sessions"])),
         ("scores", _scores(facts["intent"])),
+        *_ties(profile),
     ]
     return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines if text]
 
@@ -168,6 +169,16 @@ def _sessions(sessions: Part) -> str:
 
 def _scores(intent: Part) -> str:
     return "  ".join(f"{task.replace('_', ' ')} {score:.3f}" for task, score in intent.items())
+
+
+def _ties(profile: Profile) -> Iterator[tuple[str, str]]:
+    if strongest := profile.ties[:LISTED]:
+        named = "  ".join(f"{t.relation} {t.pid} {t.strength:.2f}" for t in strongest)
+        yield "ties", named
+    for kind in KINDS:
+        if shares := profile.tie_interests.get(kind, [])[:LISTED]:
+            named = "  ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
+            yield "", f"their {kind:10}{named}"
 
 
 def _count(n: int, noun: str) -> str:

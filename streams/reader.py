@@ -19,6 +19,8 @@ from profiler.columns import MONTH_MS
 from profiler.errors import ConfigurationError, CorruptState, UnknownSpec
 from profiler.facets.contract import Slice
 from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.ties import StrongTie
+from streams.mixing import MIXED_SLICES, mixed_direction, mixed_lists, shares
 from streams.store import names_key, profile_key, spec_key
 
 NAMES_CACHED_MAX: Final = 100_000
@@ -58,6 +60,12 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
         Of the vector; None if the store does not have it.
     names
         Readable names of the summary's tokens by kind and hash, where there are any.
+    tie_interests
+        What those are interested in whom this person is tied to, if that was asked for: by kind
+        (item, category, brand), name and share, greatest first.
+    tie_vector
+        The same as a direction in the slices `streams.mixing.MIXED_SLICES`, read-only: the mean of
+        theirs, weighted by the strength of the ties. None if nobody takes part.
     """
 
     pid: str
@@ -68,6 +76,13 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
     summary: dict[str, Any]
     layout: Layout | None = None
     names: Mapping[str, Mapping[str, str]] = {}
+    tie_interests: Mapping[str, Sequence[tuple[str, float]]] = {}
+    tie_vector: NDArray[np.float32] | None = None
+
+    @property
+    def ties(self) -> list[StrongTie]:
+        """Whom this person is tied to, strongest first, as of `as_of_ms`."""
+        return [StrongTie(*tie) for tie in self.summary.get("ties", [])]
 
     def vector_slice(self, name: str) -> NDArray[np.float32]:
         """Return one named part of the vector.
@@ -87,8 +102,8 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
     def at(self, now_ms: int) -> Profile:
         """Return the profile as it will be at a later moment if nothing happens until then.
 
-        Slices with a half-life and the weights of `top` are brought there; the rest stays as it is.
-        An earlier moment than `as_of_ms` changes nothing.
+        Slices with a half-life, the weights of `top` and the strength of ties are brought there,
+        the rest stays as it is. An earlier moment than `as_of_ms` changes nothing.
         """
         elapsed_ms = max(0, now_ms - self.as_of_ms)
         vector = self.vector.astype(np.float64)
@@ -102,7 +117,7 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
             self,
             as_of_ms=self.as_of_ms + elapsed_ms,
             vector=later,
-            summary=_decayed_lists(self.summary, 0.5 ** (elapsed_ms / MONTH_MS)),
+            summary=_decayed_sums(self.summary, 0.5 ** (elapsed_ms / MONTH_MS)),
         )
 
     def top(self, kind: str) -> list[tuple[str, float]]:
@@ -151,8 +166,26 @@ class ProfileReader:
             return self._pseudonymiser.pid(kind, subject_id)
         return self._pseudonymiser.pid("user", subject)
 
-    def profiles(self, pids: Sequence[str], *, with_names: bool) -> Steps[list[Profile | None]]:
-        """Profiles in the order of `pids`: one round trip, and others only for what is new."""
+    def profiles(
+        self, pids: Sequence[str], *, with_names: bool, with_ties: bool = False
+    ) -> Steps[list[Profile | None]]:
+        """Profiles in the order of `pids`: one round trip, one for ties, others for what is new."""
+        bare = yield from self._read(pids)
+        known = [profile for profile in bare if profile is not None]
+        close: dict[str, Profile] = {}
+        if with_ties and (tied := sorted({tie.pid for one in known for tie in one.ties})):
+            others = yield from self._read(tied)
+            close = {
+                pid: one for pid, one in zip(tied, others, strict=True) if one and _agrees(one)
+            }
+        everybody = [*known, *close.values()]
+        yield from self._learn_layouts({profile.spec for profile in everybody})
+        if with_names:
+            yield from self._learn_names(t for profile in everybody for t in _tokens(profile))
+        return [None if one is None else self._mixed(self._dressed(one), close) for one in bare]
+
+    def _read(self, pids: Sequence[str]) -> Steps[list[Profile | None]]:
+        """Read profiles as they stand in the store, or those that they have joined."""
         found = yield [("HGETALL", profile_key(pid)) for pid in pids]
         pids = list(pids)
         for _ in range(LINKS_LONG):
@@ -164,12 +197,36 @@ class ProfileReader:
             again = yield [("HGETALL", profile_key(pids[i])) for i in moved]
             for i, entry in zip(moved, again, strict=True):
                 found[i] = entry
-        bare = [_decoded(pid, e) if e else None for pid, e in zip(pids, found, strict=True)]
-        known = [profile for profile in bare if profile is not None]
-        yield from self._learn_layouts({profile.spec for profile in known})
-        if with_names:
-            yield from self._learn_names(token for profile in known for token in _tokens(profile))
-        return [None if profile is None else self._dressed(profile) for profile in bare]
+        return [_decoded(pid, e) if e else None for pid, e in zip(pids, found, strict=True)]
+
+    def _mixed(self, profile: Profile, close: Mapping[str, Profile]) -> Profile:
+        """Add what those are interested in whom a person is tied to; `close` is by their pids."""
+        strengths: dict[str, float] = collections.defaultdict(float)
+        others: dict[str, Profile] = {}
+        for tie in profile.ties:
+            other = close.get(tie.pid)
+            # Several ties may lead to one profile, and even back to this one.
+            if other and other.pid != profile.pid and other.spec in self._layouts:
+                strengths[other.pid] += tie.strength
+                others[other.pid] = other
+        if not others:
+            return profile
+        weights = shares([strengths[pid] for pid in others])
+        weighted = list(zip(weights, map(self._dressed, others.values()), strict=True))
+        lists = mixed_lists([(w, other.summary.get("interest", {})) for w, other in weighted])
+        named = {
+            kind: [
+                (self._names.get((kind, token), token), share) for token, share in entries.items()
+            ]
+            for kind, entries in lists.items()
+        }
+        parts = [
+            mixed_direction([(w, other.vector_slice(name)) for w, other in weighted])
+            for name in MIXED_SLICES
+        ]
+        vector = np.concatenate(parts)
+        vector.flags.writeable = False
+        return msgspec.structs.replace(profile, tie_interests=named, tie_vector=vector)
 
     def _learn_layouts(self, hashes: set[str]) -> Steps[None]:
         new = sorted(hashes - self._layouts.keys())
@@ -217,6 +274,11 @@ def _decoded(pid: str, entry: Mapping[bytes, bytes]) -> Profile:
         raise CorruptState(f"{profile_key(pid)} is not what a worker writes: {fault}") from fault
 
 
+def _agrees(profile: Profile) -> bool:
+    """Whether somebody may be mixed into what others are interested in: not if they said no."""
+    return profile.summary.get("consent", {}).get("ties") is not False
+
+
 def _tokens(profile: Profile) -> list[tuple[str, str]]:
     interest = profile.summary.get("interest", {})
     return [(kind, token) for kind, entries in interest.items() for token in entries]
@@ -232,12 +294,13 @@ def _decayed(values: NDArray[np.float64], left: float, part: Slice) -> NDArray[n
     return values * left if part.transform == "identity" else values
 
 
-def _decayed_lists(summary: dict[str, Any], left: float) -> dict[str, Any]:
-    interest = summary.get("interest")
-    if interest is None:
-        return summary
-    lists = {
-        kind: {token: weight * left for token, weight in entries.items()}
-        for kind, entries in interest.items()
-    }
-    return {**summary, "interest": lists}
+def _decayed_sums(summary: dict[str, Any], left: float) -> dict[str, Any]:
+    summary = dict(summary)
+    if "interest" in summary:
+        summary["interest"] = {
+            kind: {token: weight * left for token, weight in entries.items()}
+            for kind, entries in summary["interest"].items()
+        }
+    if "ties" in summary:
+        summary["ties"] = [[pid, kind, strength * left] for pid, kind, strength in summary["ties"]]
+    return summary

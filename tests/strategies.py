@@ -18,6 +18,7 @@ _REQUIRED: dict[str, dict[str, object]] = {
     "checkin": {"latitude": 1.0, "longitude": 2.0},
     "transaction": {"amount": 5.0},
     "feedback": {"action": "clicked"},
+    "follow": {"target_id": "u9", "weight": 2.5},
 }
 _COMMERCE = ("click", "browse", "purchase", "refund", "cart", "feedback")
 
@@ -39,6 +40,9 @@ def events(draw: st.DrawFn, n_users: int = 3) -> dict[str, object]:
         "user_id": f"u{draw(st.integers(0, n_users - 1))}",
         **_REQUIRED.get(kind, {}),
     }
+    if kind == "follow":
+        event |= {"target_id": f"u{draw(st.integers(n_users - 1, 30))}", "user_id": "u0"}
+        event["action"] = draw(st.sampled_from(("add", "add", "remove")))
     if draw(st.booleans()):
         event["event_id"] = f"e{draw(st.integers(0, 200))}"
     if kind in _COMMERCE:

@@ -17,6 +17,7 @@ from profiler.events import (
     Erase,
     Event,
     Feedback,
+    Follow,
     Identify,
     Media,
     Message,
@@ -121,6 +122,14 @@ EXAMPLES: Final[Sequence[Event]] = (
         purposes={"personalisation": True, "advertising": False},
     ),
     Erase(ts=_TS + 13_000, event_id="x-1", user_id="alice"),
+    Follow(
+        ts=_TS + 14_000,
+        event_id="w-1",
+        user_id="alice",
+        target_id="bob",
+        relation="friend",
+        weight=2.0,
+    ),
 )
 
 ITEM_EXAMPLES: Final[Sequence[Item]] = (

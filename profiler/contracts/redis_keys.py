@@ -15,8 +15,8 @@ FENCE_ENTRIES_MAX: Final = 20_000
 """Two topics of 10,000 partitions; with the default partitioner there is one."""
 _STATE_HEADER_BYTES: Final = 17
 _FENCE_ENTRY_BYTES: Final = 13
-LINKS_BYTES_MAX: Final = 8_192
-"""64 claims and 64 members."""
+LINKS_BYTES_MAX: Final = 10_240
+"""64 claims, 64 members and 16 ties."""
 _STATE_BYTES_MAX: Final = (
     _STATE_HEADER_BYTES
     + ROW_BYTES_MAX
@@ -68,7 +68,10 @@ _PROFILE: Final[dict[str, Any]] = {
             "description": "as of `as_of`; the slices are in vector-layout.json",
         },
         "summary": {
-            "encoding": "JSON object, UTF-8, one member per facet",
+            "encoding": (
+                "JSON object, UTF-8, one member per facet; `ties` ([pid, relation, strength]) and "
+                "`consent` where there are any"
+            ),
             "bytes_max": SUMMARY_BYTES_MAX,
             "description": "values for people; tokens as 16 hexadecimal digits of their hash",
         },
@@ -106,7 +109,7 @@ def _state() -> dict[str, Any]:
             {
                 "offset": 0,
                 "bytes": 1,
-                "content": "format: 1 row, 2 tombstone, 3 row with links",
+                "content": "format: 1 row, 2 tombstone, 3 row with links and ties",
             },
             {"offset": 1, "bytes": 8, "content": "spec hash; zero in a tombstone"},
             {"offset": 9, "bytes": 8, "content": "rev: unsigned, little-endian"},
@@ -137,7 +140,7 @@ def _state() -> dict[str, Any]:
             {
                 "offset": "after that",
                 "bytes": f"at most {LINKS_BYTES_MAX}",
-                "content": "format 3, or 2 where there were some: links, as msgpack",
+                "content": "format 3: links and ties; 2 where there were some: links; msgpack",
             },
         ],
     }

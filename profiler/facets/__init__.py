@@ -14,6 +14,7 @@ from profiler.facets.intent import Intent
 from profiler.facets.interest import Interest
 from profiler.facets.rhythm import Rhythm
 from profiler.facets.sessions import Sessions
+from profiler.facets.social import Social
 from profiler.facets.value import Value
 
 FACETS: Final[tuple[Facet, ...]] = (
@@ -24,4 +25,5 @@ FACETS: Final[tuple[Facet, ...]] = (
     Sessions(),
     Intent(),
     Core(),
+    Social(),
 )

@@ -15,10 +15,10 @@ from profiler.columns import (
     Floats,
     Rows,
     Snapshot,
-    prefix_decayed,
 )
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.contract import Column, Description, Slice
+from profiler.scans import prefix_decayed
 
 TYPES = len(BEHAVIOUR_TYPES)
 HALF_LIVES: tuple[tuple[str, int], ...] = (("hour", HOUR_MS), ("day", DAY_MS), ("month", MONTH_MS))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -102,7 +102,7 @@ class Facet(Protocol):
         ...
 
     def update(self, rows: Rows, events: EventColumns) -> None:
-        """Apply a batch to its (R,) rows in place; landmarks have moved already."""
+        """Apply what people did to their (R,) rows in place; landmarks have moved already."""
         ...
 
     def merge(self, a: Rows, b: Rows, out: Rows) -> None:
@@ -115,6 +115,15 @@ class Facet(Protocol):
 
     def describe(self, now: Snapshot) -> list[Description]:
         """One description for people per row; plain JSON values."""
+        ...
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A facet that also takes in what others did to a person, such as to be tied to them."""
+
+    def hear(self, rows: Rows, events: EventColumns) -> None:
+        """Apply all events, also those of others, to their (R,) rows in place, after `update`."""
         ...
 
 

@@ -31,7 +31,10 @@ class Core(Struct, frozen=True):
         return np.empty((len(events), 0))
 
     def update(self, rows: Rows, events: EventColumns) -> None:
-        """Apply a batch; `core.as_of` has moved with the landmarks."""
+        """Nothing: what others do counts here, too."""
+
+    def hear(self, rows: Rows, events: EventColumns) -> None:
+        """Count and remember events; `core.as_of` has moved with the landmarks."""
         push_recent(
             rows["core.recent"],
             rows["core.n_accepted"],

@@ -34,7 +34,7 @@ class Sessions(Struct, frozen=True):
 
     def features(self, rows: Rows, events: EventColumns) -> Floats:
         """log1p of depth, age in s, gap in s and number of sessions, before each event."""
-        before, _ = events.last_seen
+        before, _ = events.last_done
         opens = session_opens(events)
         first = _latest_opening(opens, events)
         started = np.where(first >= 0, events.ts[first], rows["sessions.started"][events.row])
@@ -51,7 +51,7 @@ class Sessions(Struct, frozen=True):
 
     def update(self, rows: Rows, events: EventColumns) -> None:
         """Find where sessions open in the batch, and close those that ended."""
-        before, latest = events.last_seen
+        before, latest = events.last_done
         opens = session_opens(events)
         first = _latest_opening(opens, events)
         ends = np.append(events.starts[1:], len(events)) - 1
@@ -120,7 +120,7 @@ class Sessions(Struct, frozen=True):
 
 def session_opens(events: EventColumns) -> NDArray[np.bool_]:
     """(N,) whether each event opens a session: the row's first ever, or after a long gap."""
-    before, _ = events.last_seen
+    before, _ = events.last_done
     return np.asarray((before == 0) | (events.ts - before > GAP_MS))
 
 

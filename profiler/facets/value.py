@@ -13,11 +13,11 @@ from profiler.columns import (
     Floats,
     Rows,
     Snapshot,
-    prefix_decayed,
     segmented_max,
 )
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.contract import Column, Description, Slice, described
+from profiler.scans import prefix_decayed
 
 _PURCHASE = BEHAVIOUR_TYPES.index("purchase")
 _REFUND = BEHAVIOUR_TYPES.index("refund")

@@ -21,6 +21,7 @@ Examples:
   profiler get alice                     user id alice
   profiler get device:4f2a --vector      user:, device:, anonymous: or pid: name the kind of id
   profiler get alice --now --json
+  profiler get alice --ties              what those are interested in whom alice is tied to
   profiler get alice --as-of 2026-03-01T09:00:00Z
   profiler get 17850 --as-of 1304208000000 --file online_retail.csv.gz --source online-retail
 
@@ -34,6 +35,9 @@ of the store: see docs/training.md for what counts at a time."""
 @click.option("--vector", "with_vector", is_flag=True, help="Show the vector, slice by slice.")
 @click.option("--now", "is_now", is_flag=True, help="Let interests and vector decay until now.")
 @click.option(
+    "--ties", "with_ties", is_flag=True, help="Mix in the interests of those they are tied to."
+)
+@click.option(
     "--as-of",
     "as_of",
     metavar="TIME",
@@ -42,19 +46,25 @@ of the store: see docs/training.md for what counts at a time."""
 @past_options
 @json_option
 def command(
-    subject: str, with_vector: bool, is_now: bool, as_of: str | None, as_json: bool, **past: Any
+    subject: str,
+    with_vector: bool,
+    is_now: bool,
+    with_ties: bool,
+    as_of: str | None,
+    as_json: bool,
+    **past: Any,
 ) -> int:
     """Show what is known of SUBJECT, or was known at a time."""
     options = PastOptions(**past)
     if as_of is None and options != PastOptions():
         raise UsageError("--file, --force: only with --as-of")
-    if as_of is not None and is_now:
-        raise UsageError("--now and --as-of are two moments: give one of them")
+    if as_of is not None and (is_now or with_ties):
+        raise UsageError("--now and --ties ask the store, --as-of the log: give one of them")
     settings = settings_from_process()
     if as_of is None:
         key = settings.pseudonym_key.reveal()
         with ProfileClient(settings.store_url, key, timeout_s=settings.store_timeout_s) as client:
-            profile = client.get(subject)
+            profile = client.get(subject, ties=with_ties)
     else:
         profile = _at(settings, subject, as_of, options)
     if profile is None:
@@ -97,6 +107,10 @@ def _as_dict(profile: Profile, now_ms: int, with_vector: bool) -> dict[str, Any]
         "interests": {kind: profile.top(kind) for kind in KINDS},
         "summary": profile.summary,
     }
+    if profile.ties:
+        found["ties"] = [tie._asdict() for tie in profile.ties]
+    if profile.tie_vector is not None:
+        found["tie_interests"] = profile.tie_interests
     if with_vector:
         assert profile.layout is not None
         found["vector"] = {

@@ -216,7 +216,7 @@ def test_a_ledger_tells_lost_from_duplicated(
     check = LedgerCheck({"a": {"click": 3, "browse": 1}})
 
     for pid, counts in seen.items():
-        check.see(pid, None if counts is None else counts + [0] * 9)
+        check.see(pid, None if counts is None else counts + [0] * 10)
 
     assert (check.lost, check.duplicated) == (lost, duplicated)
 
@@ -229,6 +229,6 @@ def test_an_event_of_which_nobody_knows_is_neither_lost_nor_duplicated(
 ) -> None:
     check = LedgerCheck({"a": {"click": 3}}, {"a": {"click": 2}})
 
-    check.see("a", [clicks] + [0] * 10)
+    check.see("a", [clicks] + [0] * 11)
 
     assert (check.lost, check.duplicated) == (lost, duplicated)

@@ -14,9 +14,9 @@ from profiler.columns import (
     landmark_ms,
     landmark_weight,
     move_landmarks,
-    prefix_decayed,
     segmented_max,
 )
+from profiler.scans import prefix_decayed
 from tests.strategies import START_MS, times_ms
 
 HALF_LIVES_MS = (HOUR_MS, DAY_MS)
@@ -45,6 +45,7 @@ def batch(times: list[list[int]], as_of_before: list[int]) -> EventColumns:
         interest=np.ones(n),
         as_of_before=before,
         as_of=np.maximum(before, np.maximum.reduceat(ts, starts)),
+        done_before=before,
     )
 
 

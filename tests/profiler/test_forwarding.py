@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from profiler.forwarding import (
 from profiler.partitioning import partition_of
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, Forward, RawRecord, Record
+from profiler.tying import TieSaid
 from tests.folding import KEY
 from tests.strategies import START_MS, record
 
@@ -173,6 +175,56 @@ def test_a_topic_that_was_made_anew_starts_its_fences_and_its_ids_afresh() -> No
     before = prepared([Chunk(topic_code(EVENTS), 3, [click("u", 5)])], homes=None)
     after = prepared([Chunk(topic_code(EVENTS, 1), 3, [click("u", 5)])], homes=None)
     assert before.id_hash != after.id_hash
+
+
+def test_a_tie_is_applied_once_at_each_of_both_homes() -> None:
+    one, other = (next(f"u{k}" for k in range(99) if home(f"u{k}") == h) for h in (1, 2))
+    follow = {"type": "follow", "ts": START_MS, "user_id": one, "target_id": other}
+    r = record(follow, 7)._replace(partition=0)
+
+    astray, first, second = everywhere(r)
+
+    assert [forward.home for forward in astray.forwards] == [1, 2]
+    assert astray.pids == []
+    pid = Pseudonymiser(KEY).pid
+    assert (first.pids, second.pids) == ([pid("user", one)], [pid("user", other)])
+    assert [p.said_of_ties[int(p.tie[0])] for p in (first, second)] == [
+        TieSaid(pid("user", other), "follow", 1.0, is_received) for is_received in (False, True)
+    ]
+    assert first.id_hash == second.id_hash
+
+
+def test_a_record_of_several_people_is_applied_at_each_home_for_those_who_live_there() -> None:
+    one, other = (next(f"u{k}" for k in range(99) if home(f"u{k}") == h) for h in (1, 2))
+    calls = [
+        {"type": "track", "userId": user, "event": "Product Viewed", "messageId": f"m{k}"}
+        | {"properties": {"product_id": "p"}, "timestamp": "2026-01-01T00:00:00Z"}
+        for k, user in enumerate((one, other, one))
+    ]
+    value = msgspec.json.encode({"batch": calls})
+    r = RawRecord("profiler.events", 0, 7, None, None, value)
+
+    astray, first, second = everywhere(r)
+
+    assert [forward.home for forward in astray.forwards] == [1, 2]
+    assert [len(p.row) for p in (astray, first, second)] == [0, 2, 1]
+    pid = Pseudonymiser(KEY).pid
+    assert (first.pids, second.pids) == ([pid("user", one)], [pid("user", other)])
+
+
+def home(user_id: str) -> int:
+    return partition_of(user_id.encode(), HOMES)
+
+
+def everywhere(r: RawRecord) -> list[Prepared]:
+    """A record in partition 0 of events, and forwarded to partitions 1 and 2."""
+    found = [prepared([Chunk(EVENTS, 0, [r])], homes=HOMES)]
+    for forward in found[0].forwards:
+        sent = r._replace(topic="profiler.forwarded", headers=[origin_header(forward)], offset=3)
+        admitted = Seen(TOPIC).admit([sent])
+        came = Chunk(FORWARDED, forward.home, admitted.records, admitted.offsets, admitted.origins)
+        found.append(prepared([came], homes=HOMES))
+    return found
 
 
 def click(user_id: str, offset: int) -> RawRecord:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiler.columns import Rows
 from profiler.dedupe import Fences, partition_code
 from profiler.errors import CorruptState, UnknownSpec
 from profiler.facets import FACETS
@@ -40,12 +41,17 @@ def fold_of(events: list[dict[str, object]], *, user: str = "u") -> Fold:
     )
 
 
+def row_of(events: list[dict[str, object]], *, user: str = "u") -> Rows:
+    """The row of this person, without those whom they follow."""
+    return fold_of(events, user=user).row("user", user)
+
+
 @given(events=event_lists(min_size=1), partitions=st.lists(st.integers(0, 2**24 - 1), max_size=4))
 @settings(deadline=None, max_examples=50)
 def test_states_come_back_from_their_bytes(
     events: list[dict[str, object]], partitions: list[int]
 ) -> None:
-    rows = np.concatenate(list(fold_of(events).rows().values()))
+    rows = row_of(events)
     fences = Fences.empty(len(rows))
     for p in partitions:
         fences.raise_to(np.array([0]), np.array([partition_code(0, p)]), np.array([p + 7]))
@@ -128,7 +134,7 @@ def test_bytes_that_are_no_state_are_refused(data: bytes) -> None:
 @given(a=event_lists(min_size=1, max_size=40), b=event_lists(min_size=1, max_size=40))
 @settings(deadline=None, max_examples=80)
 def test_merging_is_commutative(a: list[dict[str, object]], b: list[dict[str, object]]) -> None:
-    (x,), (y,) = fold_of(a).rows().values(), fold_of(b, user="v").rows().values()
+    x, y = row_of(a), row_of(b, user="v")
 
     assert_equal(merge_rows(DEFAULT_SPEC, x, y), merge_rows(DEFAULT_SPEC, y, x))
 
@@ -142,7 +148,7 @@ def test_merging_is_commutative(a: list[dict[str, object]], b: list[dict[str, ob
 def test_merging_is_associative_on_linear_columns(
     a: list[dict[str, object]], b: list[dict[str, object]], c: list[dict[str, object]]
 ) -> None:
-    x, y, z = (next(iter(fold_of(part).rows().values())) for part in (a, b, c))
+    x, y, z = map(row_of, (a, b, c))
 
     left = merge_rows(DEFAULT_SPEC, merge_rows(DEFAULT_SPEC, x, y), z)
     right = merge_rows(DEFAULT_SPEC, x, merge_rows(DEFAULT_SPEC, y, z))
@@ -156,11 +162,8 @@ def test_merging_two_parts_of_a_history_equals_the_whole(
     events: list[dict[str, object]], cut: int
 ) -> None:
     cut = min(cut, len(events) - 1)
-    (whole,) = fold_of(events).rows().values()
-    (first,), (second,) = (
-        fold_of(events[:cut]).rows().values(),
-        fold_of(events[cut:]).rows().values(),
-    )
+    whole = row_of(events)
+    first, second = row_of(events[:cut]), row_of(events[cut:])
 
     merged = merge_rows(DEFAULT_SPEC, first, second)
 

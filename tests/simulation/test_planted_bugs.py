@@ -8,9 +8,11 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from profiler.dedupe import Fences
+import profiler.batch
+from profiler.dedupe import Fences, is_forwarded
 from profiler.errors import StoreRestarted
 from profiler.forwarding import Admitted, Seen
+from profiler.homing import Homed, at_home
 from profiler.identity import NO_LINKS
 from profiler.linking import Linker
 from profiler.records import Record
@@ -167,6 +169,17 @@ def tell_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Committer, "_send_updates", done_already)
 
 
+def apply_all_of_a_forward_wherever_it_comes(patch: pytest.MonkeyPatch) -> None:
+    """A tie's record comes to two homes, and each applies what belongs to the other, too."""
+
+    def greedy(*parts: Any) -> Homed:
+        _, record, _, _, partition, _ = parts
+        found = at_home(*parts)
+        return found._replace(kept=found.kept | (is_forwarded(partition[record]) != 0))
+
+    patch.setattr(profiler.batch, "at_home", greedy)
+
+
 PLANTS: Final = (
     acknowledge_before_the_commit,
     drop_the_fence,
@@ -181,6 +194,7 @@ PLANTS: Final = (
     have_others_look_before_it_is_written,
     tell_only_what_is_new,
     tell_before_it_is_written,
+    apply_all_of_a_forward_wherever_it_comes,
 )
 
 

@@ -104,7 +104,7 @@ def test_a_broker_that_is_away_is_a_fault_in_one_line() -> None:
         (["audit", "--sort", "--distinct"], "--sort, --distinct: only with --file"),
         (["audit", "--source", "taobao"], "--source: only with --file"),
         (["get", "a", "--as-of", "soon"], "--as-of: 'soon' is neither milliseconds"),
-        (["get", "a", "--as-of", "5", "--now"], "--now and --as-of are two moments"),
+        (["get", "a", "--as-of", "5", "--now"], "--now and --ties ask the store, --as-of the log"),
         (["get", "a", "--file", __file__], "--file, --force: only with --as-of"),
         (["get", "a", "--as-of", "5", "--source", "taobao"], "--source: only with --file"),
         (["get", "pid:a", "--as-of", "5", "--file", __file__], "does not have profile ids"),

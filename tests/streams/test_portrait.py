@@ -28,7 +28,7 @@ def profile_of(events: list[dict[str, Any]]) -> Profile:
     values = [msgspec.json.encode({"user_id": "alice", **event}) for event in events]
     records = [RawRecord("t", 0, k, None, None, value) for k, value in enumerate(values)]
     prepared = Preparer(Pseudonymiser(b"k" * 32), Screen()).prepare([Chunk(0, 0, records)])
-    stored = decode_states([None], DEFAULT_SPEC, {})
+    stored = decode_states([None] * len(prepared.pids), DEFAULT_SPEC, {})
     done = process(DEFAULT_SPEC, prepared, stored, ModelBank(DEFAULT_SPEC))
     names = ("teapots", "lamps")
     return Profile(
@@ -100,3 +100,15 @@ def test_the_vector_is_shown_whole_and_by_name(shopper: Profile) -> None:
     numbers = [word for x in lines for word in x[16:].split()]
     assert len(numbers) == DEFAULT_SPEC.dims
     assert {x[:16].strip() for x in lines} - {""} == {part.name for part in DEFAULT_SPEC.slices}
+
+
+def test_ties_and_what_these_like_are_shown_if_there_are_any(shopper: Profile) -> None:
+    follow = {"type": "follow", "ts": SATURDAY_MS, "target_id": "bob", "relation": "friend"}
+    friendly = profile_of([follow])
+    mixed = msgspec.structs.replace(friendly, tie_interests={"category": [("tea", 0.75)]})
+
+    lines = portrait(mixed, SATURDAY_MS)
+
+    bob = Pseudonymiser(b"k" * 32).pid("user", "bob")
+    assert lines[-2:] == [f"ties       friend {bob} 1.00", "           their category  tea 75 %"]
+    assert not any(x.startswith("ties") for x in portrait(shopper, SATURDAY_MS))
