@@ -30,6 +30,8 @@ from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
 from profiler.tokens import ContentKey, Contents, hash_text
+from profiler.trait_values import TraitReader
+from profiler.traits import NO_RULES, Traited, TraitRules
 
 SEARCH: Final = TYPE_CODES[Search]
 IDENTIFY: Final = TYPE_CODES[Identify]
@@ -89,8 +91,10 @@ class Prepared:
         Records without any event.
     home
         (R0,) home partitions of the people.
-    claims, looks
-        Links that are to be applied here.
+    claims, looks, traits
+        Links and traits that are to be applied here.
+    rules, n_traits_ignored
+        How traits are merged; how many were said that are not kept.
     """
 
     records: list[Record]
@@ -114,6 +118,9 @@ class Prepared:
     home: Ints
     claims: list[Claimed]
     looks: list[Looked]
+    traits: list[Traited]
+    rules: TraitRules
+    n_traits_ignored: int
 
 
 class _Columns(NamedTuple):
@@ -150,6 +157,8 @@ class Preparer:
         there. None: whatever comes is at home.
     decoder
         Knows the formats of records.
+    rules
+        Of traits; none are kept by default.
     """
 
     def __init__(
@@ -158,6 +167,7 @@ class Preparer:
         screen: Screen,
         homes: int | None = None,
         decoder: Decoder | None = None,
+        rules: TraitRules = NO_RULES,
     ) -> None:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
@@ -166,6 +176,7 @@ class Preparer:
         self._decoder = decoder or Decoder()
         self._n_unused = 0
         self._said: list[Said] = []
+        self._traits = TraitReader(rules, pseudonymiser.pid)
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
@@ -175,6 +186,7 @@ class Preparer:
         rejected: list[Rejected] = []
         self._n_unused = 0
         self._said = []
+        self._traits.begin()
         lives = _lives(chunks)
         parts = [
             self._part(records[start : start + PART_RECORDS], start, place, rejected, lives)
@@ -191,12 +203,14 @@ class Preparer:
         subjects, said, forwards = list(place), self._said, list[Forward]()
         home = homes_of(subjects, self._homes)
         claims = [o.claim(self._pid_of(subjects[o.owner]), int(home[o.owner])) for o in said]
+        kept: NDArray[np.bool_] | None = None
         if self._homes is not None:
             stays = at_home(home, columns.record, columns.row, said, partition, records)
             forwards, said = stays.forwards, stays.said
             claims = [claims[k] for k in stays.kept_said]
             if not stays.kept.all():
-                columns = columns.only(stays.kept)
+                kept = stays.kept
+                columns = columns.only(kept)
                 left, row, said = those_left(columns.row, said)
                 columns = columns._replace(row=row)
                 subjects, home = [subjects[i] for i in left.tolist()], home[left]
@@ -214,6 +228,9 @@ class Preparer:
             home=np.append(home, homes_of_looks).astype(np.int64),
             claims=[Claimed(o.member, o.record, c) for o, c in zip(said, claims, strict=True)],
             looks=looks,
+            traits=self._traits.read(columns.ts, columns.id_hash, columns.row, kept),
+            rules=self._traits.rules,
+            n_traits_ignored=self._traits.n_ignored,
             **columns._asdict(),
         )
 
@@ -249,7 +266,9 @@ class Preparer:
         id_hash = _id_hashes(
             events, records, at, lives and [lives[i] for i in (start + at).tolist()]
         )
-        for i in np.flatnonzero(type_code == IDENTIFY).tolist():
+        identify = np.flatnonzero(type_code == IDENTIFY).tolist()
+        self._traits.note(events, identify)
+        for i in identify:
             self._said += said_of(events[i], start + int(at[i]), int(ts[i]), int(id_hash[i]), place)
         return _Columns(
             record=start + at,

@@ -31,7 +31,8 @@ Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 TimestampMs = Annotated[int, Meta(ge=1, le=TS_MAX_MS, description="milliseconds since 1970, UTC")]
 Rfc3339 = Annotated[dt.datetime, Meta(tz=True, description="RFC 3339 with a time zone")]
-Trait = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
+Scalar = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
+Trait = Scalar | Annotated[list[Scalar], Meta(max_length=64)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
@@ -201,7 +202,7 @@ TYPE_NAMES: Final[tuple[str, ...]] = tuple(t.__struct_config__.tag for t in EVEN
 TYPE_CODES: Final[dict[type[Event], int]] = {t: code for code, t in enumerate(EVENT_TYPES)}
 
 BEHAVIOUR_TYPES: Final[tuple[str, ...]] = TYPE_NAMES[:11]
-"""Types that change facets. `identify` and `consent` are not yet used; `erase` erases."""
+"""Types that change facets. `identify` links and tells traits; `consent` is not yet used."""
 
 FIELDS: Final[tuple[str, ...]] = tuple(
     sorted({f.encode_name for t in EVENT_TYPES for f in msgspec.structs.fields(t)})
@@ -215,9 +216,7 @@ REASONS: Final[tuple[str, ...]] = (
     "invalid:subject",
     *(f"invalid:{name}" for name in FIELDS),
     "invalid:event",
-    "clock_skew",
-    "too_old",
-    "update_failed",
+    *("clock_skew", "too_old", "update_failed"),
 )
 """The closed list of reasons of dead letters."""
 

@@ -1,4 +1,4 @@
-"""Who belongs to whom: the links of one subject, kept beside its row.
+"""Who belongs to whom: the links of one subject, kept beside its row, and its traits.
 
 Every subject keeps a row of its own for ever, at its own home. A link only says whose profile shows
 it: an anonymous or device id belongs to the user of its earliest link, or, while it has none, to
@@ -15,6 +15,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
+
+from profiler.traits import NO_TRAITS, Traits
 
 CLAIMS_MAX: Final = 64
 MEMBERS_MAX: Final = 64
@@ -96,7 +99,7 @@ class Look(NamedTuple):
 
 
 class Links(Struct, frozen=True, array_like=True):
-    """What is known of the links of one subject.
+    """What is known of one subject besides its row: its links and its traits.
 
     Parameters
     ----------
@@ -104,6 +107,8 @@ class Links(Struct, frozen=True, array_like=True):
         To whom it may belong, by rank, at most `CLAIMS_MAX`.
     members
         Who belongs to it, as far as they have told, by pid, at most `MEMBERS_MAX`.
+    traits
+        What was said of this subject itself.
 
     Examples
     --------
@@ -117,6 +122,7 @@ class Links(Struct, frozen=True, array_like=True):
 
     claims: tuple[Claim, ...] = ()
     members: tuple[Peer, ...] = ()
+    traits: Traits = NO_TRAITS
 
     @property
     def owner(self) -> Claim | None:
@@ -129,16 +135,20 @@ class Links(Struct, frozen=True, array_like=True):
         known = by_owner.get(claim.owner)
         by_owner[claim.owner] = claim if known is None else known.joined(claim)
         ranked = sorted(by_owner.values(), key=lambda c: c.rank)
-        return Links(tuple(ranked[:CLAIMS_MAX]), self.members)
+        return replace(self, claims=tuple(ranked[:CLAIMS_MAX]))
 
     def with_member(self, peer: Peer) -> Links:
         """Add a member; of too many, those whose pids come first stay."""
         kept = sorted({*self.members, peer})[:MEMBERS_MAX]
-        return Links(self.claims, tuple(kept))
+        return replace(self, members=tuple(kept))
 
     def without(self, pid: str) -> Links:
         """Remove a member."""
-        return Links(self.claims, tuple(peer for peer in self.members if peer.pid != pid))
+        return replace(self, members=tuple(peer for peer in self.members if peer.pid != pid))
+
+    def without_traits(self) -> Links:
+        """All that may be kept of somebody who is erased."""
+        return self if self.traits == NO_TRAITS else replace(self, traits=NO_TRAITS)
 
     def peers(self) -> set[Peer]:
         """All who must look again when this subject is erased."""
@@ -156,7 +166,7 @@ def encode_links(links: Links) -> bytes:
     Examples
     --------
     >>> encode_links(NO_LINKS), decode_links(b"")
-    (b'', Links(claims=(), members=()))
+    (b'', Links(claims=(), members=(), traits=Traits(known={}, end='')))
     """
     return b"" if links == NO_LINKS else _ENCODER.encode(links)
 

@@ -13,6 +13,7 @@ from profiler.columns import Rows
 from profiler.identity import NO_LINKS, Links
 from profiler.spec import Spec
 from profiler.state import Layout, Stored, decode_states, merge_rows
+from profiler.traits import TraitRules, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,9 @@ class Peers:
             at = self.place[other]
             row = merge_rows(spec, row, self.stored.rows[at : at + 1])
         return row
+
+    def traits(self, rules: TraitRules, pid: str, links: Links) -> Traits:
+        """Traits of a person: those of a subject, merged with those of all that belong to it."""
+        family = self.family(pid, links) if links.members else ()
+        others = [self.links(other).traits for other in family]
+        return rules.joined(links.traits, *others) if others else links.traits

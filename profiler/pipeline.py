@@ -64,6 +64,9 @@ class Processed:
         Kept predictions whose outcome is now known, to be learnt.
     relinked
         Links, owners and looks, see `profiler.linking.Relinked`; places are among the batch's pids.
+    traits
+        Traits as readers shall see them, by place in `place`: of all who have, or may have had
+        some, and whose row no other profile shows. Empty where there are none any more.
     """
 
     place: NDArray[np.intp]
@@ -76,6 +79,7 @@ class Processed:
     outcomes: Counter[str]
     labels: list[Labels]
     relinked: Relinked
+    traits: dict[int, bytes]
 
     def links(self) -> dict[int, Links]:
         """Links of the people that the batch changed, by their place in `place`."""
@@ -107,7 +111,9 @@ def process(
     outcomes: Counter[str] = Counter(
         rejected=len(prepared.rejected), forwarded=len(prepared.forwards)
     )
-    linker = Linker(prepared.pids, prepared.home, stored, peers or Peers.of({}, spec, {}))
+    peers = peers or Peers.of({}, spec, {})
+    linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
+    linker.tell_traits(prepared.traits)
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
     applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
     lap("deduplicate")
@@ -144,6 +150,7 @@ def process(
         outcomes=outcomes,
         labels=run.labels,
         relinked=linker.result,
+        traits=linker.traits(place),
     )
 
 

@@ -15,6 +15,8 @@ from profiler.events import AnyEvent, Consent, Erase, Identify, timestamp_ms
 from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply
 from profiler.reference_links import ReferenceLinks
+from profiler.reference_traits import ReferenceTraits
+from profiler.traits import NO_RULES, TraitRules
 
 LINKS_LONG: Final = 2
 """From anonymous to device to user."""
@@ -32,6 +34,8 @@ class Reference:
         historical data.
     decoder
         Knows the formats of records; that of the workers.
+    rules
+        Of traits; those of the workers.
 
     Attributes
     ----------
@@ -42,8 +46,8 @@ class Reference:
         ``erased``; a record without an event counts as one, and so does a rejected one, by reason.
     n_records
         How many records there were.
-    links
-        What was said of links.
+    links, traits
+        What was said of links and of traits.
     """
 
     def __init__(
@@ -54,11 +58,13 @@ class Reference:
         event_age_max_ms: int,
         historical_sources: frozenset[str] = frozenset(),
         decoder: Decoder | None = None,
+        rules: TraitRules = NO_RULES,
     ) -> None:
         self.people: dict[str, ReferencePerson] = {}
         self.outcomes: Counter[str] = Counter()
         self.n_records = 0
         self.links = ReferenceLinks(pid)
+        self.traits = ReferenceTraits(pid, rules)
         self._pid = pid
         self._clock_skew_max_ms = clock_skew_max_ms
         self._event_age_max_ms = event_age_max_ms
@@ -135,6 +141,7 @@ class Reference:
     def _apply(self, event: AnyEvent, partition: tuple[str, int], origin: str) -> str:
         if isinstance(event, Identify):
             self.links.say(event, event.event_id or origin)
+            self.traits.say(event, self._pid(*_subject(event)), event.event_id or origin)
         if isinstance(event, Identify | Consent):
             return "accepted_unused"
         pid = self._pid(*_subject(event))

@@ -2,8 +2,9 @@
 
 ``format | spec hash (8) | rev (8, little-endian) | row | n (2) | n × (topic, partition, offset)``
 
-Format 1 is a row with its fence; format 3 the same with links behind it (`profiler.identity`, as
-msgpack); format 2 a tombstone, whose row is the time of erasure, with the links that there were.
+Format 1 is a row with its fence; format 3 the same with links and traits behind it
+(`profiler.identity`, as msgpack); format 2 a tombstone, whose row is the time of erasure, with the
+links that there were.
 The revision has a fixed place so that a store can compare it without understanding the rest.
 """
 
@@ -114,7 +115,7 @@ def encode_tombstone(rev: int, erased_at_ms: int, links: Links = NO_LINKS) -> by
     """The value that stands for an erased person; links tell whom it must have been said to."""
     time = erased_at_ms.to_bytes(8, "little")
     head = bytes([FORMAT_TOMBSTONE]) + bytes(8) + revision_bytes(rev)
-    return head + time + encode_links(links)
+    return head + time + encode_links(links.without_traits())
 
 
 def is_tombstone(value: bytes) -> bool:

@@ -74,6 +74,7 @@ def assemble(settings: Settings) -> Assembly:
             screen(settings),
             homes=settings.partitions,
             decoder=decoder_of(settings),
+            rules=settings.trait_rules(),
         ),
         bank=ModelBank(DEFAULT_SPEC, waiting_max=settings.arena_rows),
         store=store,

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from profiler.trait_values import SOURCE_CHARS_MAX
+from profiler.traits import TraitRules
 from streams.secret import Secret as Secret  # whoever builds settings needs it too
 from streams.setting_values import (
     PREFIX,
@@ -27,6 +29,7 @@ from streams.setting_values import (
     without_password,
 )
 from streams.setting_values import variable as variable  # and whoever names one
+from streams.trait_rules import PATTERN, TRAITS, trait_rules
 
 PSEUDONYM_KEY_CHARACTERS_MIN: Final = 32
 TOPICS: Final = ("events", "deadletter", "forwarded", "updates", "alerts", "models")
@@ -136,6 +139,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     mapping_file: Annotated[
         str, Meta(description="TOML file that binds foreign messages to events; see sources.md")
     ] = ""
+    traits: Annotated[
+        tuple[Annotated[str, Meta(pattern=PATTERN)], ...],
+        Meta(
+            description="traits that are kept, each name=rule: recent, first, trusted or union; "
+            "separated by commas"
+        ),
+    ] = TRAITS
+    trusted_sources: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=SOURCE_CHARS_MAX)], ...],
+        Meta(description="whose word counts under trusted, the most trusted first"),
+    ] = ()
     arena_rows: Annotated[
         int,
         Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),
@@ -205,6 +219,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 f"must not exceed PROFILER_QUEUE_EVENTS_MAX ({self.queue_events_max})",
             )
         self._check_format()
+        self.trait_rules()
         self._check_broker_security()
         # Waits that are no standstill, and would look like one.
         for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):
@@ -231,6 +246,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Full name of one of `TOPICS`."""
         assert name in TOPICS, name
         return f"{self.topic_prefix}.{name}"
+
+    def trait_rules(self) -> TraitRules:
+        """Which traits are kept, and which value of each counts."""
+        return trait_rules(self.traits, self.trusted_sources)
 
     def public(self) -> dict[str, str]:
         """Every setting as text that may be logged: no key, no password."""
