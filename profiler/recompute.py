@@ -15,7 +15,7 @@ from profiler.events import AnyEvent, Consent, Erase, Identify, timestamp_ms
 from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply
 from profiler.reference_links import ReferenceLinks
-from profiler.reference_traits import ReferenceTraits
+from profiler.reference_traits import Kept, ReferenceTraits
 from profiler.traits import NO_RULES, TraitRules
 
 LINKS_LONG: Final = 2
@@ -110,6 +110,15 @@ class Reference:
                     person = self.people.setdefault(member, ReferencePerson())
                     person.erased = True
         return owners
+
+    def kept_traits(self) -> dict[str, Kept]:
+        """What must be kept of traits, by pid of all who have some and were not erased.
+
+        To be called after `finish`.
+        """
+        kept = {pid: self.traits.of([pid]) for pid in self.traits.subjects()}
+        gone = {pid for pid, person in self.people.items() if person.erased}
+        return {pid: some for pid, some in kept.items() if some and pid not in gone}
 
     def _outcomes(self, record: RawRecord) -> list[str]:
         events, _, rejected, _ = self._decoder.decode([record])

@@ -59,7 +59,7 @@ class ReferenceTraits:
         length = 2
         for name in sorted(said):
             counting = self._counting(name, said[name])
-            longest = max(len(_json(t.value, t.source)) - 4 for t in said[name])
+            longest = max(_length(told) for told in said[name])
             length += len(name) + 6 + len(counting) * (longest + 18)
             if length > 4_096:
                 break
@@ -90,6 +90,5 @@ def seen(kept: Kept) -> dict[str, list[list[Any]]]:
     return {name: told for name, told in shown.items() if told}
 
 
-def _json(value: str, source: str) -> bytes:
-    text = json.dumps([json.loads(value), source], ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+def _length(told: Told) -> int:
+    return len(told.value.encode()) + len(json.dumps(told.source, ensure_ascii=False).encode())

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 Rule = Literal["recent", "first", "trusted", "union"]
 RULES: Final[tuple[str, ...]] = get_args(Rule)
-NAMES_MAX: Final = 64
+TRAIT_NAMES_MAX: Final = 64
 UNION_VALUES_MAX: Final = 16
 TRAITS_BYTES_MAX: Final = 4_096
 """Of the JSON that `shown` gives, braces included."""

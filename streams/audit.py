@@ -29,8 +29,9 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
-from profiler.staleness import stale
+from profiler.staleness import stale, stale_traits
 from profiler.state import Layout, Stored, decode_states, unknown_specs
+from profiler.traits import TraitRules
 from streams.eventlog import Ends, ends_of, records_until, wait_until_consumed
 from streams.formats import decoder_of
 from streams.settings import Settings
@@ -116,12 +117,14 @@ async def audit(
         If a state was written under a spec whose layout is not in the store.
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
+    rules = settings.trait_rules()
     reference = Reference(
         pid,
         clock_skew_max_ms=settings.clock_skew_max_s * 1000,
         event_age_max_ms=settings.event_age_max_s * 1000,
         historical_sources=frozenset(settings.historical_sources),
         decoder=decoder_of(settings),
+        rules=rules,
     )
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
@@ -129,8 +132,9 @@ async def audit(
     with _no_cycle_collection():
         ends = await asyncio.to_thread(_feed, reference, settings, records)
         owners = reference.finish()
-        auditor = Auditor(reference.people, owners, limit_differences=limit_differences)
-        await _scan(store, auditor, check)
+        traits = reference.kept_traits()
+        auditor = Auditor(reference.people, owners, traits, limit_differences=limit_differences)
+        await _scan(store, auditor, check, rules)
     if ends and await asyncio.to_thread(ends_of, settings) != ends:
         raise UsageError(f"topic {settings.topic('events')} grew during the audit: stop producers")
     return AuditReport(
@@ -175,7 +179,9 @@ class _LedgerLine(Struct, frozen=True):
     unknown: dict[str, int] = {}
 
 
-async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> None:
+async def _scan(
+    store: Store, auditor: Auditor, check: LedgerCheck | None, rules: TraitRules
+) -> None:
     layouts: dict[str, Layout] = {}
     async for chunk in store.scan():
         values = [value for _, value in chunk]
@@ -188,15 +194,19 @@ async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> No
         counts = stored.rows["activity.count"].tolist()
         for k, (pid, _) in enumerate(chunk):
             is_erased = bool(stored.erased[k])
-            owner = stored.links.get(k, NO_LINKS).owner
+            links = stored.links.get(k, NO_LINKS)
+            owner = links.owner
             row = None if is_erased else stored.rows[k]
-            is_new = auditor.see(pid, row, owner.owner if owner else None)
+            is_new = auditor.see(pid, row, owner.owner if owner else None, links.traits)
             if check is not None and is_new:
                 check.see(pid, None if is_erased else counts[k])
         pids = [pid for pid, _ in chunk]
         peers = await _peers(store, stored, layouts)
-        for k, field in stale(DEFAULT_SPEC, pids, values, stored, await store.views(pids), peers):
-            auditor.see_stale(chunk[k][0], field)
+        views, shown = await store.views(pids), await store.traits(pids)
+        fields = dict(stale(DEFAULT_SPEC, pids, values, stored, views, peers))
+        others = dict.fromkeys(stale_traits(rules, pids, stored, shown, peers), "traits")
+        for k, field in (others | fields).items():
+            auditor.see_stale(pids[k], field)
 
 
 async def _peers(store: Store, stored: Stored, layouts: Mapping[str, Layout]) -> Peers:

@@ -63,6 +63,7 @@ class ProfileClient:
         user_id: str | None = None,
         device_id: str | None = None,
         anonymous_id: str | None = None,
+        traits: bool = False,
     ) -> Profile | None:
         """Return one profile, None if nothing is known of the subject.
 
@@ -72,10 +73,15 @@ class ProfileClient:
             ``user:<id>`` or plainly ``<id>``, ``device:<id>``, ``anonymous:<id>``, ``pid:<pid>``.
         user_id, device_id, anonymous_id
             Instead of it, the ids as they stand in events: the first one given counts.
+        traits
+            Whether to read the person's traits too, in the same round trip.
         """
-        return self.get_many([subject or _subject(user_id, device_id, anonymous_id)])[0]
+        asked = subject or _subject(user_id, device_id, anonymous_id)
+        return self.get_many([asked], with_traits=traits)[0]
 
-    def get_many(self, subjects: Sequence[str], *, with_names: bool = True) -> list[Profile | None]:
+    def get_many(
+        self, subjects: Sequence[str], *, with_names: bool = True, with_traits: bool = False
+    ) -> list[Profile | None]:
         """Return profiles in the order of `subjects`: one round trip, more only for new names.
 
         Raises
@@ -84,7 +90,12 @@ class ProfileClient:
             If the store cannot be reached now.
         """
         pids = [self._reader.pid(subject) for subject in subjects]
-        return self._run(self._reader.profiles(pids, with_names=with_names))
+        steps = self._reader.profiles(pids, with_names=with_names, with_traits=with_traits)
+        return self._run(steps)
+
+    def digest(self, name: str, value: str) -> str | None:
+        """Return what stands in a trait for a value that identifies a person, e.g. an e-mail."""
+        return self._reader.digest(name, value)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -134,16 +145,23 @@ class AsyncProfileClient:
         user_id: str | None = None,
         device_id: str | None = None,
         anonymous_id: str | None = None,
+        traits: bool = False,
     ) -> Profile | None:
         """See `ProfileClient.get`."""
-        return (await self.get_many([subject or _subject(user_id, device_id, anonymous_id)]))[0]
+        asked = subject or _subject(user_id, device_id, anonymous_id)
+        return (await self.get_many([asked], with_traits=traits))[0]
 
     async def get_many(
-        self, subjects: Sequence[str], *, with_names: bool = True
+        self, subjects: Sequence[str], *, with_names: bool = True, with_traits: bool = False
     ) -> list[Profile | None]:
         """See `ProfileClient.get_many`."""
         pids = [self._reader.pid(subject) for subject in subjects]
-        return await self._run(self._reader.profiles(pids, with_names=with_names))
+        steps = self._reader.profiles(pids, with_names=with_names, with_traits=with_traits)
+        return await self._run(steps)
+
+    def digest(self, name: str, value: str) -> str | None:
+        """See `ProfileClient.digest`."""
+        return self._reader.digest(name, value)
 
     async def close(self) -> None:
         """See `ProfileClient.close`."""

@@ -39,6 +39,7 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
         ("rhythm", _rhythm(facts["rhythm"])),
         ("sessions", _sessions(facts["sessions"])),
         ("scores", _scores(facts["intent"])),
+        *_traits(profile),
     ]
     return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines]
 
@@ -116,6 +117,15 @@ def _interests(profile: Profile) -> Iterator[tuple[str, str]]:
             label = ""
     if label:
         yield label, "none yet"
+
+
+def _traits(profile: Profile) -> Iterator[tuple[str, str]]:
+    if profile.traits:
+        told = [
+            f"{name} {', '.join(str(one.value) for one in values)}"
+            for name, values in profile.traits.items()
+        ]
+        yield "traits", "  ".join(told)
 
 
 def _value(value: Part, as_of_ms: int) -> str:

@@ -19,7 +19,9 @@ from profiler.columns import MONTH_MS
 from profiler.errors import ConfigurationError, CorruptState, UnknownSpec
 from profiler.facets.contract import Slice
 from profiler.privacy.pseudonym import Pseudonymiser
-from streams.store import names_key, profile_key, spec_key
+from profiler.trait_values import trait_digest, trait_name
+from profiler.traits import Value, read_shown
+from streams.store import names_key, profile_key, spec_key, traits_key
 
 NAMES_CACHED_MAX: Final = 100_000
 LINKS_LONG: Final = 2
@@ -58,6 +60,9 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
         Of the vector; None if the store does not have it.
     names
         Readable names of the summary's tokens by kind and hash, where there are any.
+    traits
+        What was told of the person, by name, where it was asked for: of a set several values, the
+        latest first, else one.
     """
 
     pid: str
@@ -68,6 +73,7 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
     summary: dict[str, Any]
     layout: Layout | None = None
     names: Mapping[str, Mapping[str, str]] = {}
+    traits: Mapping[str, tuple[Value, ...]] = {}
 
     def vector_slice(self, name: str) -> NDArray[np.float32]:
         """Return one named part of the vector.
@@ -151,20 +157,29 @@ class ProfileReader:
             return self._pseudonymiser.pid(kind, subject_id)
         return self._pseudonymiser.pid("user", subject)
 
-    def profiles(self, pids: Sequence[str], *, with_names: bool) -> Steps[list[Profile | None]]:
+    def digest(self, name: str, value: str) -> str | None:
+        """What stands in the place of a value that identifies a person, in a trait of that name."""
+        return trait_digest(self._pseudonymiser.pid, trait_name(name), value)
+
+    def profiles(
+        self, pids: Sequence[str], *, with_names: bool, with_traits: bool = False
+    ) -> Steps[list[Profile | None]]:
         """Profiles in the order of `pids`: one round trip, and others only for what is new."""
-        found = yield [("HGETALL", profile_key(pid)) for pid in pids]
         pids = list(pids)
+        found, traits = yield from _read(pids, with_traits=with_traits)
         for _ in range(LINKS_LONG):
             moved = {i: entry[b"moved_to"] for i, entry in enumerate(found) if b"moved_to" in entry}
             if not moved:
                 break
             for i, pid in moved.items():
                 pids[i] = pid.decode()
-            again = yield [("HGETALL", profile_key(pids[i])) for i in moved]
-            for i, entry in zip(moved, again, strict=True):
-                found[i] = entry
-        bare = [_decoded(pid, e) if e else None for pid, e in zip(pids, found, strict=True)]
+            again = yield from _read([pids[i] for i in moved], with_traits=with_traits)
+            for i, entry, told in zip(moved, *again, strict=True):
+                found[i], traits[i] = entry, told
+        bare = [
+            _decoded(pid, entry, told) if entry else None
+            for pid, entry, told in zip(pids, found, traits, strict=True)
+        ]
         known = [profile for profile in bare if profile is not None]
         yield from self._learn_layouts({profile.spec for profile in known})
         if with_names:
@@ -203,7 +218,18 @@ class ProfileReader:
         return msgspec.structs.replace(profile, layout=layout, names=names)
 
 
-def _decoded(pid: str, entry: Mapping[bytes, bytes]) -> Profile:
+def _read(
+    pids: Sequence[str], *, with_traits: bool
+) -> Steps[tuple[list[dict[bytes, bytes]], list[bytes | None]]]:
+    """Fields of profiles, and their traits if wanted: in one round trip."""
+    commands: list[Command] = [("HGETALL", profile_key(pid)) for pid in pids]
+    if not with_traits:
+        return (yield commands), [None] * len(pids)
+    replies = yield commands + [("GET", traits_key(pid)) for pid in pids]
+    return replies[: len(pids)], replies[len(pids) :]
+
+
+def _decoded(pid: str, entry: Mapping[bytes, bytes], traits: bytes | None) -> Profile:
     try:
         return Profile(
             pid=pid,
@@ -212,6 +238,7 @@ def _decoded(pid: str, entry: Mapping[bytes, bytes]) -> Profile:
             spec=entry[b"spec"].decode(),
             vector=np.frombuffer(entry[b"vector"], dtype="<f4"),
             summary=msgspec.json.decode(entry[b"summary"], type=dict[str, Any]),
+            traits=read_shown(traits),
         )
     except (KeyError, ValueError, msgspec.DecodeError) as fault:
         raise CorruptState(f"{profile_key(pid)} is not what a worker writes: {fault}") from fault

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from profiler.trait_values import trait_name
-from profiler.traits import NAMES_MAX, RULES, Rule, TraitRules
+from profiler.traits import RULES, TRAIT_NAMES_MAX, Rule, TraitRules
 from streams.setting_values import refuse, variable
 
 TRAITS: Final = (
@@ -33,8 +33,8 @@ def trait_rules(traits: Sequence[str], trusted_sources: Sequence[str]) -> TraitR
     >>> trait_rules(["plan=trusted"], ["crm"])
     TraitRules(by_name={'plan': 'trusted'}, trusted=('crm',))
     """
-    if len(traits) > NAMES_MAX:
-        refuse("traits", f"names {len(traits)} traits; at most {NAMES_MAX} can be kept")
+    if len(traits) > TRAIT_NAMES_MAX:
+        refuse("traits", f"names {len(traits)} traits; at most {TRAIT_NAMES_MAX} can be kept")
     by_name: dict[str, Rule] = {}
     for entry in traits:
         name, _, rule = entry.partition("=")

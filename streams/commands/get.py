@@ -32,7 +32,7 @@ def command(subject: str, with_vector: bool, is_now: bool, as_json: bool) -> int
     settings = settings_from_process()
     key = settings.pseudonym_key.reveal()
     with ProfileClient(settings.store_url, key, timeout_s=settings.store_timeout_s) as client:
-        profile = client.get(subject)
+        profile = client.get(subject, traits=True)
     if profile is None:
         tell(
             f"nothing is known of {subject}: no event of theirs was applied, they asked to be "
@@ -60,6 +60,7 @@ def _as_dict(profile: Profile, now_ms: int, with_vector: bool) -> dict[str, Any]
         "spec": profile.spec,
         "interests": {kind: profile.top(kind) for kind in KINDS},
         "summary": profile.summary,
+        "traits": {name: [v._asdict() for v in told] for name, told in profile.traits.items()},
     }
     if with_vector:
         assert profile.layout is not None
