@@ -39,16 +39,8 @@ def redis_keys() -> dict[str, bytes]:
             "and change atomically. Readers accept fields they do not know."
         ),
         "keys": [
-            _PROFILE,
+            *(_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS, _MARK, _TOPICS, _REACHED),
             _TRAITS,
-            _state(),
-            _SPEC,
-            _NAMES,
-            _MODELS,
-            _METRICS,
-            _MARK,
-            _TOPICS,
-            _REACHED,
         ],
     }
     return {"redis-keys.json": to_json(document)}

@@ -13,11 +13,13 @@ from profiler.errors import StoreRestarted
 from profiler.forwarding import Admitted, Seen
 from profiler.records import Record
 from profiler.state import REV_SLICE, revision_bytes
+from profiler.traits import TraitRules, Traits
 from streams.acknowledgements import Acknowledgements
 from streams.committer import Committer
 from streams.homes import Homes
 from streams.inbox import Delivery, Inbox
 from streams.memory_store import MemoryStore
+from streams.store import Move
 from streams.updater import Work
 from streams.worker import Worker
 from tests.simulation.campaign import failure, faults_of
@@ -135,6 +137,29 @@ def have_others_look_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Committer, "_send_looks", done_already)
 
 
+def keep_the_traits_that_come_last(patch: pytest.MonkeyPatch) -> None:
+    joined = TraitRules.joined
+
+    def forgetful(rules: TraitRules, *several: Traits) -> Traits:
+        latest = joined(rules, several[-1])
+        return Traits({**several[0].known, **latest.known}, latest.end)
+
+    patch.setattr(TraitRules, "joined", forgetful)
+
+
+def leave_traits_with_whoever_moved(patch: pytest.MonkeyPatch) -> None:
+    commit = MemoryStore._commit
+
+    def careless(store: MemoryStore, write: Any) -> bool:
+        traits = store.person_traits.get(write.pid)
+        is_written = commit(store, write)
+        if is_written and isinstance(write, Move) and traits:
+            store.person_traits[write.pid] = traits
+        return is_written
+
+    patch.setattr(MemoryStore, "_commit", careless)
+
+
 PLANTS: Final = (
     acknowledge_before_the_commit,
     drop_the_fence,
@@ -147,6 +172,8 @@ PLANTS: Final = (
     take_what_is_stale,
     leave_readers_behind,
     have_others_look_before_it_is_written,
+    keep_the_traits_that_come_last,
+    leave_traits_with_whoever_moved,
 )
 
 

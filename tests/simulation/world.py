@@ -116,8 +116,9 @@ class World:
     def lose_unsynced_writes(self) -> None:
         """Restart the store with what it has on disk."""
         if self.syncs != "never":
-            store, disk = self.store, map(dict, self._disk)
-            store.states, store.profiles, store.person_traits = disk
+            states, profiles, traits = self._disk
+            self.store.states, self.store.profiles = dict(states), dict(profiles)
+            self.store.person_traits = dict(traits)
         self.incarnation += 1
 
     def is_done(self) -> bool:
