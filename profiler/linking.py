@@ -196,7 +196,7 @@ class Linker:
         self._tell_peers(erased)
         return {place: ms for place, ms in erased.items() if not self._stored.erased[place]}
 
-    def tell_traits(self, traited: Sequence[Traited]) -> None:
+    def tell(self, traited: Sequence[Traited]) -> None:
         """Add what was said of people to what is known."""
         links = self.result.links
         for place, traits in traited:

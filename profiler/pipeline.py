@@ -108,12 +108,10 @@ def process(
     peers
         States of all who are linked with the people, or changed; none where there are none.
     """
-    outcomes: Counter[str] = Counter(
-        rejected=len(prepared.rejected), forwarded=len(prepared.forwards)
-    )
+    outcomes = Counter(rejected=len(prepared.rejected), forwarded=len(prepared.forwards))
     peers = peers or Peers.of({}, spec, {})
     linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
-    linker.tell_traits(prepared.traits)
+    linker.tell(prepared.traits)
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
     applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
     lap("deduplicate")
