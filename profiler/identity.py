@@ -127,7 +127,8 @@ class Links(Struct, frozen=True, array_like=True):
     @property
     def owner(self) -> Claim | None:
         """The claim that decides whose profile shows this subject."""
-        return next((claim for claim in self.claims if claim.holds), None)
+        # Most have none, and are asked with every write.
+        return next((c for c in self.claims if c.holds), None) if self.claims else None
 
     def with_claim(self, claim: Claim) -> Links:
         """Add a claim, or what else was said of one that is known."""

@@ -13,7 +13,7 @@ from profiler.columns import Rows
 from profiler.identity import NO_LINKS, Links
 from profiler.spec import Spec
 from profiler.state import Layout, Stored, decode_states, merge_rows
-from profiler.traits import TraitRules, Traits
+from profiler.traits import NO_TRAITS, TraitRules, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ class Peers:
 
     def traits(self, rules: TraitRules, pid: str, links: Links) -> Traits:
         """Traits of a person: those of a subject, merged with those of all that belong to it."""
-        family = self.family(pid, links) if links.members else ()
-        others = [self.links(other).traits for other in family]
-        return rules.joined(links.traits, *others) if others else links.traits
+        if not links.members:
+            return links.traits
+        family = [self.links(other).traits for other in self.family(pid, links)]
+        told = [traits for traits in (links.traits, *family) if traits != NO_TRAITS]
+        return rules.joined(*told) if len(told) > 1 else next(iter(told), NO_TRAITS)

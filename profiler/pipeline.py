@@ -124,8 +124,7 @@ def process(
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
     is_changed = np.zeros(len(prepared.pids), dtype=bool)
-    is_changed[prepared.row[applicable]] = True
-    is_changed[prepared.row[duplicates]] = True
+    is_changed[prepared.row[np.append(applicable, duplicates)]] = True
     # Of somebody whose only events cannot be applied nothing is known.
     is_changed &= stored.rows["core.n_accepted"] > 0
     is_changed[list(linker.result.touched - erased.keys())] = True

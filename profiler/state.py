@@ -86,7 +86,9 @@ def encode_states(
         By row.
     """
     packed = np.zeros(len(rows), dtype=_packed_dtype(spec.dtype))
+    behind = {r: some for r, known in links.items() if (some := encode_links(known))}
     packed["format"] = FORMAT_ROW
+    packed["format"][list(behind)] = FORMAT_LINKED
     packed["spec"] = np.frombuffer(bytes.fromhex(spec.hash), dtype="V8")[0]
     packed["rev"] = rev
     packed["row"] = rows
@@ -105,9 +107,8 @@ def encode_states(
         n = int.from_bytes(values[r][at : at + _COUNT], "little") + len(others)
         head, rest = values[r][:at], values[r][at + _COUNT :]
         values[r] = head + n.to_bytes(_COUNT, "little") + rest + tail.tobytes()
-    for r, known in links.items():
-        if tail_of_links := encode_links(known):
-            values[r] = bytes([FORMAT_LINKED]) + values[r][1:] + tail_of_links
+    for r, some in behind.items():
+        values[r] += some
     return values
 
 

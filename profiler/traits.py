@@ -11,6 +11,7 @@ What a trait's name and value may be is in `profiler.trait_values`; see docs/tra
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -21,7 +22,7 @@ RULES: Final[tuple[str, ...]] = get_args(Rule)
 TRAIT_NAMES_MAX: Final = 64
 UNION_VALUES_MAX: Final = 16
 TRAITS_BYTES_MAX: Final = 4_096
-"""Of the JSON that `shown` gives, braces included."""
+"""Of the JSON that `Traits.as_json` gives, braces included."""
 NAME_BYTES: Final = 6
 ENTRY_BYTES: Final = 18
 """What JSON takes besides a trait's name, and besides each value and its source: quotes, brackets,
@@ -65,7 +66,7 @@ class Trait(NamedTuple):
     told: tuple[Told, ...]
 
 
-class Traits(Struct, frozen=True, array_like=True):
+class Traits(Struct, frozen=True, array_like=True, dict=True):
     """What is kept of the traits of a subject, or of a person.
 
     Parameters
@@ -80,6 +81,24 @@ class Traits(Struct, frozen=True, array_like=True):
 
     known: dict[str, Trait] = {}
     end: str = ""
+
+    @cached_property
+    def as_json(self) -> bytes:
+        """All that is known, for readers; nothing if there is none.
+
+        By name a list of ``[value, source, ms]``: the latest first, only one but under ``union``.
+        Made once: whoever has traits is written far more often than anything is told of them.
+        """
+        entries = {
+            name: [
+                (msgspec.Raw(told.value.encode()), told.source, told.ts)
+                for told in trait.told
+                if told.value != UNSET
+            ]
+            for name, trait in self.known.items()
+        }
+        present = {name: told for name, told in entries.items() if told}
+        return _ENCODER.encode(present) if present else b""
 
 
 NO_TRAITS: Final = Traits()
@@ -135,21 +154,9 @@ class TraitRules(Struct, frozen=True):
         return Traits(known, end)
 
     def shown(self, traits: Traits) -> bytes:
-        """Write traits for readers, as JSON; nothing if there are none.
-
-        By name a list of ``[value, source, ms]``: the latest first, only one but under ``union``.
-        """
-        entries = {
-            name: [
-                (msgspec.Raw(told.value.encode()), told.source, told.ts)
-                for told in trait.told
-                if told.value != UNSET
-            ]
-            for name, trait in traits.known.items()
-            if name in self.by_name
-        }
-        present = {name: told for name, told in entries.items() if told}
-        return _ENCODER.encode(present) if present else b""
+        """Write those traits that are still kept, for readers; see `Traits.as_json`."""
+        is_kept = traits.known.keys() <= self.by_name.keys()
+        return traits.as_json if is_kept else self.joined(traits).as_json
 
     def _counting(self, rule: Rule, told: set[Told]) -> tuple[Told, ...]:
         if rule == "recent":
@@ -200,7 +207,7 @@ class Value(NamedTuple):
 
 
 def read_shown(data: bytes | None) -> Mapping[str, tuple[Value, ...]]:
-    """Read what `TraitRules.shown` wrote.
+    """Read what `Traits.as_json` gave.
 
     Raises
     ------
