@@ -29,6 +29,9 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
     Everything is as of the profile's own moment, not as of now: `Profile.at` brings it there.
     """
     facts = profile.summary
+    if not facts["core"]["events"]:
+        lines = [("profile", profile.pid), ("known", "no event yet"), *_traits(profile)]
+        return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines]
     lines = [
         ("profile", profile.pid),
         ("as of", moment(profile.as_of_ms) + _freshness(profile.as_of_ms, now_ms)),
