@@ -35,12 +35,10 @@ ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("timezone", "time_zone_name", "tz"), "time_zone"),
     **dict.fromkeys(("zip", "zip_code", "postcode", "address.zip"), "postal_code"),
     "lang": "language",
-    "surname": "last_name",
-    "given_name": "first_name",
-    "family_name": "last_name",
-    "dob": "birth_date",
-    "birthday": "birth_date",
-    "date_of_birth": "birth_date",
+    **dict.fromkeys(("firstname", "given_name"), "first_name"),
+    **dict.fromkeys(("lastname", "surname", "family_name"), "last_name"),
+    "fullname": "full_name",
+    **dict.fromkeys(("dob", "birthday", "date_of_birth"), "birth_date"),
 }
 """Other names of the same, by which foreign systems call it."""
 
@@ -48,12 +46,13 @@ IDENTIFYING: Final = frozenset(
     {
         *("name", "first_name", "last_name", "middle_name", "full_name", "display_name"),
         *("username", "user_name", "nickname", "login", "avatar"),
-        *("address", "street", "postal_code", "birth_date", "ip", "passport", "ssn", "tax_id"),
+        *("street", "postal_code", "birth_date", "ip", "passport", "ssn", "tax_id"),
         *("iban", "card_number", "license_plate", "latitude", "longitude"),
     }
 )
-"""Names whose values identify a person; and so do those that end with a word of `CONTACTS`."""
-CONTACTS: Final = frozenset({"email", "phone", "fax", "mobile", "address", "ip", "whatsapp"})
+"""Names whose values identify a person; and so do those that end with one of `CONTACTS`."""
+PHONES: Final = ("phone", "mobile", "fax", "whatsapp")
+CONTACTS: Final = (*PHONES, "mail", "address", "_ip", ".ip")
 
 Pid = Callable[[str, str], str]
 
@@ -167,8 +166,8 @@ def trait_name(given: str) -> str:
 
     Examples
     --------
-    >>> [trait_name(n) for n in ("timeZone", "Time Zone", "address.postalCode", "E-Mail", "ID")]
-    ['time_zone', 'time_zone', 'postal_code', 'email', 'id']
+    >>> [trait_name(n) for n in ("timeZone", "address.postalCode", "E-Mail", "IPAddress")]
+    ['time_zone', 'postal_code', 'email', 'ip_address']
     """
     words = _WORD_BREAK.sub("_", normal(given)).lower()
     name = _NO_WORD.sub("_", words).strip("_")
@@ -180,10 +179,10 @@ def is_identifying(name: str) -> bool:
 
     Examples
     --------
-    >>> [is_identifying(name) for name in ("email", "billing.phone", "work_email", "plan")]
+    >>> [is_identifying(name) for name in ("email", "billing.phone", "last_ip", "membership")]
     [True, True, True, False]
     """
-    return name in IDENTIFYING or _SEPARATOR.split(name)[-1] in CONTACTS
+    return name in IDENTIFYING or name.endswith(CONTACTS)
 
 
 def trait_digest(pid: Pid, name: str, value: str) -> str | None:
@@ -210,10 +209,8 @@ def trait_digest(pid: Pid, name: str, value: str) -> str | None:
     >>> trait_digest(pid, "email", "a@x.org") == trait_digest(pid, "work_email", "a@x.org")
     False
     """
-    last_word = _SEPARATOR.split(name)[-1]
     text = normal(value).lower()
-    if last_word in ("phone", "mobile", "fax", "whatsapp"):
-        text = _phone(text)
+    text = _phone(text) if name.endswith(PHONES) else text
     return pid(f"trait:{name}", text) if text else None
 
 
@@ -234,7 +231,6 @@ def _number(value: float) -> str:
     return msgspec.json.encode(float(value)).decode()
 
 
-_WORD_BREAK: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORD_BREAK: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NO_WORD: Final = re.compile(r"[^\w.]+|_{2,}")
-_SEPARATOR: Final = re.compile(r"[._]")
 _EMAIL: Final = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
