@@ -5,30 +5,29 @@ The first half of the pipeline, before anybody's state is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
-from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
+from profiler.columns import Floats, Hashes, Ints
 from profiler.decoding import Decoder
 from profiler.dedupe import incarnation_of
 from profiler.events import (
     TYPE_CODES,
     AnyEvent,
-    Erase,
     Identify,
     Rejected,
     Search,
     timestamp_ms,
 )
-from profiler.homing import at_home, homes_of, those_left
+from profiler.homing import at_home, homes_of, parts_of, those_left
 from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
+from profiler.screening import Screen
 from profiler.tokens import ContentKey, Contents, hash_text
 from profiler.trait_values import TraitReader
 from profiler.traits import NO_RULES, Traited, TraitRules
@@ -37,24 +36,6 @@ SEARCH: Final = TYPE_CODES[Search]
 IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
 """Records that are decoded and read off at a time: their objects stay in the processor's cache."""
-
-
-class Screen(Struct, frozen=True):
-    """What an event's time may be, measured against its record's timestamp, never the wall clock.
-
-    Parameters
-    ----------
-    clock_skew_max_ms
-        How far an event may lie after its record.
-    event_age_max_ms
-        How far before.
-    historical_sources
-        Values of `source` whose events may be older than that.
-    """
-
-    clock_skew_max_ms: int = HOUR_MS
-    event_age_max_ms: int = 3_650 * DAY_MS
-    historical_sources: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -87,14 +68,16 @@ class Prepared:
         (N, 3) token hashes of item, category, brand.
     content, directions
         (N,) place of the event's content in the (C, D) table of directions.
-    n_unused
-        Records without any event.
+    n_unused, n_outside
+        Records without any event, and events that are somebody else's (`Screen.from_ms`).
     home
         (R0,) home partitions of the people.
     claims, looks, traits
         Links and traits that are to be applied here.
     rules, n_traits_ignored
         How traits are merged; how many were said that are not kept.
+    left_out
+        Places of people whose events here had been applied before.
     """
 
     records: list[Record]
@@ -115,12 +98,29 @@ class Prepared:
     content: NDArray[np.intp]
     directions: Floats
     n_unused: int
+    n_outside: int
     home: Ints
     claims: list[Claimed]
     looks: list[Looked]
     traits: list[Traited]
     rules: TraitRules
     n_traits_ignored: int
+    left_out: Sequence[int] = ()
+
+    def in_order_of_time(self) -> None:
+        """Sort the events by their times, as if they had arrived so."""
+        self._choose(np.argsort(self.ts, kind="stable"))
+
+    def without(self, pids: Collection[str]) -> int:
+        """Leave out the events of these people, and say how many; what links them stays."""
+        self.left_out = [k for k, pid in enumerate(self.pids) if pid in pids]
+        theirs = np.isin(self.row, self.left_out)
+        self._choose(np.flatnonzero(~theirs))
+        return int(theirs.sum())
+
+    def _choose(self, index: NDArray[np.intp]) -> None:
+        for name in ("partition", "hashes", *_Columns._fields):
+            setattr(self, name, getattr(self, name)[index])
 
 
 class _Columns(NamedTuple):
@@ -159,6 +159,9 @@ class Preparer:
         Knows the formats of records.
     rules
         Of traits; none are kept by default.
+    parts
+        Number of parts of a load (`profiler.dedupe.PARTS`), in place of the homes' partitions: what
+        does not come in its subject's part is forwarded to that.
     """
 
     def __init__(
@@ -168,13 +171,16 @@ class Preparer:
         homes: int | None = None,
         decoder: Decoder | None = None,
         rules: TraitRules = NO_RULES,
+        parts: int | None = None,
     ) -> None:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
         self._screen = screen
         self._homes = homes
         self._decoder = decoder or Decoder()
+        self._parts = parts
         self._n_unused = 0
+        self._n_outside = 0
         self._said: list[Said] = []
         self._traits = TraitReader(rules, pseudonymiser.pid)
 
@@ -185,6 +191,7 @@ class Preparer:
         place: dict[Subject, int] = {}
         rejected: list[Rejected] = []
         self._n_unused = 0
+        self._n_outside = 0
         self._said = []
         self._traits.begin()
         lives = _lives(chunks)
@@ -205,7 +212,8 @@ class Preparer:
         claims = [o.claim(self._pid_of(subjects[o.owner]), int(home[o.owner])) for o in said]
         kept: NDArray[np.bool_] | None = None
         if self._homes is not None:
-            stays = at_home(home, columns.record, columns.row, said, partition, records)
+            place_of = home if self._parts is None else parts_of(subjects, self._parts)
+            stays = at_home(place_of, columns.record, columns.row, said, partition, records)
             forwards, said = stays.forwards, stays.said
             claims = [claims[k] for k in stays.kept_said]
             if not stays.kept.all():
@@ -225,6 +233,7 @@ class Preparer:
             hashes=self.contents.hashes[columns.content],
             directions=self.contents.directions,
             n_unused=self._n_unused,
+            n_outside=self._n_outside,
             home=np.append(home, homes_of_looks).astype(np.int64),
             claims=[Claimed(o.member, o.record, c) for o, c in zip(said, claims, strict=True)],
             looks=looks,
@@ -250,10 +259,14 @@ class Preparer:
         self._n_unused += n_unused
         ts = _times(events)
         stamped = np.array([record.timestamp or 0 for record in records], dtype=np.int64)[at]
-        if screened := self._screened(events, at, ts, stamped):
+        left_out = self._screen.outside(events, ts)
+        screened = self._screen.refused(events, at, ts, stamped)
+        if screened or left_out.any():
             refused = sorted([*refused, *screened], key=lambda r: r.index)
             # One event that is refused takes its record along: a letter holds all of it.
-            kept = np.flatnonzero(~np.isin(at, [r.index for r in screened]))
+            is_refused = np.isin(at, [r.index for r in screened])
+            self._n_outside += int((left_out & ~is_refused).sum())
+            kept = np.flatnonzero(~is_refused & ~left_out)
             at, ts, stamped = at[kept], ts[kept], stamped[kept]
             events = [events[i] for i in kept.tolist()]
         rejected += [Rejected(start + r.index, r.reason) for r in refused]
@@ -282,24 +295,6 @@ class Preparer:
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
             content=self.contents.indices(_content_keys(events, type_code)),
         )
-
-    def _screened(
-        self, events: Sequence[AnyEvent], at: NDArray[np.intp], ts: Ints, stamped: Ints
-    ) -> list[Rejected]:
-        known = stamped > 0
-        ahead = known & (ts > stamped + self._screen.clock_skew_max_ms)
-        behind = known & (ts < stamped - self._screen.event_age_max_ms)
-        rejected: dict[int, Rejected] = {}
-        for i in np.flatnonzero(ahead | behind).tolist():
-            event, record = events[i], int(at[i])
-            # Whoever asks to be forgotten is heard, whatever their clock says.
-            if isinstance(event, Erase):
-                continue
-            if ahead[i]:
-                rejected.setdefault(record, Rejected(record, "clock_skew"))
-            elif event.source not in self._screen.historical_sources:
-                rejected.setdefault(record, Rejected(record, "too_old"))
-        return list(rejected.values())
 
 
 def _times(events: Sequence[AnyEvent]) -> Ints:
@@ -347,3 +342,6 @@ def _id_hashes(
             for i, e, life in zip(ids, events, lives, strict=True)
         ]
     return np.array([hash_text(i) for i in ids], dtype=np.uint64)
+
+
+__all__ = ["PART_RECORDS", "Prepared", "Preparer", "Screen"]

@@ -19,6 +19,10 @@ NO_PARTITION: Final = -1
 EVENTS: Final = 0
 FORWARDED: Final = 1
 PARTITION_BITS: Final = 24
+PARTS: Final = 1 << PARTITION_BITS - 1
+"""Partition numbers from here on, which no topic has, are the parts of a load of history. Events of
+one person are applied all at once there, and a mark in the store says so: no fence knows them."""
+
 INCARNATIONS_MAX: Final = 128
 """A topic's kind and incarnation have one byte of a fence together."""
 _PARTITION_MASK: Final = (1 << PARTITION_BITS) - 1
@@ -61,7 +65,10 @@ class Fences:
         return result
 
     def raise_to(self, row: NDArray[np.intp], partition: Ints, offset: Ints) -> None:
-        """Move the rows' fences up to these events, in place."""
+        """Move the rows' fences up to these events, in place; those of a load raise none."""
+        is_live = partition_number(partition) < PARTS
+        if not is_live.all():
+            row, partition, offset = row[is_live], partition[is_live], offset[is_live]
         self._forget_former_topics(row, partition)
         unset = self.partition[row] == NO_PARTITION
         if unset.any():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.columns import Ints
-from profiler.dedupe import is_forwarded, partition_number
+from profiler.dedupe import PARTS, is_forwarded, partition_number
 from profiler.linking import Said, Subject
 from profiler.partitioning import partitions_of
 from profiler.records import Forward, Record
@@ -42,6 +42,11 @@ def homes_of(subjects: Sequence[Subject], homes: int | None) -> Ints:
     return partitions_of([i.encode() for i in ids], homes).astype(np.int64)
 
 
+def parts_of(subjects: Sequence[Subject], parts: int) -> Ints:
+    """(R,) parts of a load to which subjects belong, numbered from `profiler.dedupe.PARTS` on."""
+    return PARTS + homes_of(subjects, parts)
+
+
 def at_home(
     home: Ints,
     record: NDArray[np.intp],
@@ -55,7 +60,7 @@ def at_home(
     Parameters
     ----------
     home
-        (R,) of the subjects.
+        (R,) of the subjects, or the parts of a load that stand for them.
     record, row
         (N,) record and subject of each event.
     partition

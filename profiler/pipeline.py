@@ -8,7 +8,7 @@ and one write after.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,10 +33,10 @@ from profiler.state import Stored
 ERASE: Final = TYPE_NAMES.index("erase")
 OUTCOMES: Final = (
     *("applied", "duplicate", "fenced", "accepted_unused", "erased", "rejected"),
-    *("forwarded", "repeated"),
+    *("forwarded", "repeated", "outside"),
 )
 """What became of a record. Forwarded: sent to its home; repeated: a forward that had come before,
-which the reader of the home drops."""
+which the reader of the home drops; outside: of a time that is loaded from elsewhere."""
 
 Lap = Callable[[str], None]
 """Called at the end of each step with its name: the caller owns the clock."""
@@ -93,7 +93,7 @@ def process(
     spec: Spec,
     prepared: Prepared,
     stored: Stored,
-    bank: ModelBank,
+    bank: ModelBank | None,
     lap: Lap = lambda step: None,
     peers: Peers | None = None,
 ) -> Processed:
@@ -104,11 +104,13 @@ def process(
     stored
         States of `prepared.pids`; changed in place.
     bank
-        Scores the events. Learning is left to the caller, once the batch is accepted.
+        Scores the events. Learning is left to the caller, once the batch is accepted. None: history
+        is loaded, and nothing is predicted of it.
     peers
         States of all who are linked with the people, or changed; none where there are none.
     """
-    outcomes = Counter(rejected=len(prepared.rejected), forwarded=len(prepared.forwards))
+    n_rejected, n_forwarded = len(prepared.rejected), len(prepared.forwards)
+    outcomes = Counter(rejected=n_rejected, forwarded=n_forwarded, outside=prepared.n_outside)
     peers = peers or Peers.of({}, spec, {})
     linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
     linker.tell(prepared.traits)
@@ -123,17 +125,13 @@ def process(
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
-    is_changed = np.zeros(len(prepared.pids), dtype=bool)
-    is_changed[prepared.row[np.append(applicable, duplicates)]] = True
-    # Of somebody whose only events cannot be applied nothing is known.
-    is_changed &= stored.rows["core.n_accepted"] > 0
-    is_changed[list(linker.result.touched - erased.keys())] = True
-    place = np.flatnonzero(is_changed)
+    changed = prepared.row[np.concatenate([applicable, duplicates])]
+    place = _changed(changed, stored, linker.result.touched - erased.keys())
     if linker.result.links:
         # Of all whom a record is about: whoever applied it before may not have come to tell.
-        looked = [look.place for look in prepared.looks]
-        linker.tell_owners([*place.tolist(), *prepared.row.tolist(), *looked])
-    rows = stored.rows if is_changed.all() else stored.rows[place]
+        about = (*prepared.row.tolist(), *prepared.left_out, *(k.place for k in prepared.looks))
+        linker.tell_owners([*place.tolist(), *about])
+    rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
     vectors, summaries = visible(spec, linker.shown(spec, place, rows))
     lap("project")
     return Processed(
@@ -165,7 +163,7 @@ class _Run:
     spec: Spec
     prepared: Prepared
     stored: Stored
-    bank: ModelBank
+    bank: ModelBank | None
     labels: list[Labels] = field(default_factory=list)
 
     def apply(self, index: NDArray[np.intp]) -> list[int]:
@@ -178,9 +176,11 @@ class _Run:
         place, row = of_event[is_first], np.cumsum(is_first) - 1
         rows = self.stored.rows[place]
         events = _event_columns(self.prepared, order, row, rows["core.as_of"])
+        labels: list[Labels] = []
         try:
-            known = self.spec.features(rows, events)
-            labels = self.bank.predict(known, rows, events)
+            if self.bank is not None:
+                known = self.spec.features(rows, events)
+                labels = [self.bank.predict(known, rows, events)]
             self.spec.update(rows, events)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
@@ -190,7 +190,7 @@ class _Run:
             self.stored.rows[place] = rows
         # A poisoned event's fence moves too: it is a dead letter, and must not come again.
         self.raise_fences(order)
-        self.labels.append(labels)
+        self.labels += labels
         return []
 
     def _halve(self, index: NDArray[np.intp]) -> list[int]:
@@ -204,6 +204,18 @@ class _Run:
         """Note that these events, whatever became of them, must not be looked at again."""
         p = self.prepared
         self.stored.fences.raise_to(p.row[index], p.partition[index], p.offset[index])
+
+
+def _changed(
+    with_events: NDArray[np.intp], stored: Stored, linked: Collection[int]
+) -> NDArray[np.intp]:
+    """(R,) places to be written: of people with events of this batch, and with changed links."""
+    found = np.zeros(len(stored.rows), dtype=bool)
+    found[with_events] = True
+    # Of somebody whose only events cannot be applied nothing is known.
+    found &= stored.rows["core.n_accepted"] > 0
+    found[list(linked)] = True
+    return np.flatnonzero(found)
 
 
 def _erasures(prepared: Prepared) -> dict[int, int]:

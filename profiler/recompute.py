@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from profiler.decoding import Decoder
-from profiler.events import AnyEvent, Consent, Erase, Identify, timestamp_ms
+from profiler.events import TS_MAX_MS, AnyEvent, Consent, Erase, Identify, timestamp_ms
 from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply
 from profiler.reference_links import ReferenceLinks
@@ -39,6 +39,8 @@ class Reference:
 
     Attributes
     ----------
+    from_ms, until_ms
+        Events before the one, and at or after the other, are not of what is fed now.
     people
         By profile id.
     outcomes
@@ -60,6 +62,7 @@ class Reference:
         decoder: Decoder | None = None,
         rules: TraitRules = NO_RULES,
     ) -> None:
+        self.from_ms, self.until_ms = 0, TS_MAX_MS + 1
         self.people: dict[str, ReferencePerson] = {}
         self.outcomes: Counter[str] = Counter()
         self.n_records = 0
@@ -132,11 +135,17 @@ class Reference:
         outcomes = []
         event_id = ""
         for event in events:
+            if not self._is_taken(event):
+                outcomes.append("outside")
+                continue
             # An event without an id is named after its origin, a further one after that before it.
             origin = f"{event_id}+" if event_id else _origin(record)
             event_id = event.event_id or origin
             outcomes.append(self._apply(event, (record.topic, record.partition), origin))
         return outcomes
+
+    def _is_taken(self, event: AnyEvent) -> bool:
+        return isinstance(event, Erase) or self.from_ms <= timestamp_ms(event.ts) < self.until_ms
 
     def _screened(self, event: AnyEvent, timestamp: int | None) -> str:
         if timestamp is None or timestamp <= 0 or isinstance(event, Erase):

@@ -110,4 +110,5 @@ def screen(settings: Settings) -> Screen:
         clock_skew_max_ms=settings.clock_skew_max_s * 1_000,
         event_age_max_ms=settings.event_age_max_s * 1_000,
         historical_sources=frozenset(settings.historical_sources),
+        from_ms=settings.live_from_ms,
     )

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from profiler.audit import Auditor, Difference
 from profiler.errors import UnknownSpec, UsageError
-from profiler.events import BEHAVIOUR_TYPES
+from profiler.events import BEHAVIOUR_TYPES, TS_MAX_MS
 from profiler.identity import NO_LINKS
 from profiler.ledger import LedgerCheck
 from profiler.peers import Peers
@@ -90,6 +90,8 @@ async def audit(
     store: Store,
     *,
     records: Iterable[Converted] | None = None,
+    history: Iterable[Converted] | None = None,
+    history_until_ms: int = TS_MAX_MS + 1,
     ledger: Path | None = None,
     wait_s: float | None = None,
     limit_differences: int = 10,
@@ -101,6 +103,9 @@ async def audit(
     records
         What was replayed, in its order (`streams.replay.load`); nothing of it is screened against
         a record's time. By default the topic of events is read.
+    history
+        What was loaded besides (`streams.backfill`), in the order of its times: its events before
+        `history_until_ms`.
     ledger
         File that `streams.ledger` wrote.
     wait_s
@@ -118,18 +123,14 @@ async def audit(
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
     rules = settings.trait_rules()
-    reference = Reference(
-        pid,
-        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
-        event_age_max_ms=settings.event_age_max_s * 1000,
-        historical_sources=frozenset(settings.historical_sources),
-        decoder=decoder_of(settings),
-        rules=rules,
-    )
+    reference = _reference(settings, pid)
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
     with _no_cycle_collection():
+        if history is not None:
+            await asyncio.to_thread(_feed_history, reference, history, history_until_ms)
+        reference.from_ms = settings.live_from_ms
         ends = await asyncio.to_thread(_feed, reference, settings, records)
         owners = reference.finish()
         traits = reference.kept_traits()
@@ -231,6 +232,24 @@ def _feed(
     for r in records_until(settings, ends):
         reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
     return ends
+
+
+def _reference(settings: Settings, pid: Callable[[str, str], str]) -> Reference:
+    return Reference(
+        pid,
+        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
+        event_age_max_ms=settings.event_age_max_s * 1000,
+        historical_sources=frozenset(settings.historical_sources),
+        decoder=decoder_of(settings),
+        rules=settings.trait_rules(),
+    )
+
+
+def _feed_history(reference: Reference, history: Iterable[Converted], until_ms: int) -> None:
+    reference.until_ms = until_ms
+    for row, record in enumerate(history):
+        reference.feed(record.value, "history", 0, row)
+    reference.until_ms = TS_MAX_MS + 1
 
 
 @contextmanager

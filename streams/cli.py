@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "demo",
     "worker",
     "replay",
+    "backfill",
     "simulate",
     "get",
     "audit",

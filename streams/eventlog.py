@@ -17,7 +17,7 @@ from profiler.errors import BrokerUnavailable, UsageError
 from profiler.records import Record
 from streams.broker import client_options
 from streams.identity import Place
-from streams.settings import Settings
+from streams.settings import TOPICS, Settings
 
 FETCH_MAX_WAIT_MS: Final = 20
 POLL_TIMEOUT_MS: Final = 200
@@ -39,7 +39,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
     Parameters
     ----------
     name
-        One of `streams.settings.TOPICS`.
+        One of `streams.settings.TOPICS`, or the full name of another topic.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
     The usual question, `end_offsets`, is answered by the embedded broker (Tansu 0.6) with the place
     after the *first* record of the last batch, and so is the lag that is computed from it.
     """
-    topic = settings.topic(name)
+    topic = settings.topic(name) if name in TOPICS else name
     with _consumer(settings) as consumer:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
@@ -70,8 +70,13 @@ def ends_of(settings: Settings, name: str = "events") -> Ends:
         return {p.partition: consumer.highwater(p) for p in partitions}
 
 
-def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
-    """Give all records of the topic of events before these ends, each partition in offset order.
+def records_until(settings: Settings, ends: Ends, topic: str = "") -> Iterator[Record]:
+    """Give all records of a topic before these ends, each partition in offset order.
+
+    Parameters
+    ----------
+    topic
+        Its full name; by default the topic of events.
 
     Raises
     ------
@@ -80,12 +85,13 @@ def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
     BrokerUnavailable
         If no broker answers, or gives nothing for half a minute.
     """
+    topic = topic or settings.topic("events")
     with _consumer(settings) as consumer:
-        partitions = {TopicPartition(settings.topic("events"), n): end for n, end in ends.items()}
+        partitions = {TopicPartition(topic, n): end for n, end in ends.items()}
         beginnings = consumer.beginning_offsets(list(partitions))
         if cut := sorted(p.partition for p, offset in beginnings.items() if offset):
             raise UsageError(
-                f"partitions {cut} of {settings.topic('events')} no longer begin at offset 0: "
+                f"partitions {cut} of {topic} no longer begin at offset 0: "
                 "the past cannot be read from them; use the original files"
             )
         consumer.assign(list(partitions))
@@ -96,7 +102,7 @@ def records_until(settings: Settings, ends: Ends) -> Iterator[Record]:
             for partition, records in found.items():
                 yield from (r for r in records if r.offset < partitions[partition])
             progress_s = time.monotonic() if found else progress_s
-            _check_progress(settings, progress_s, settings.topic("events"))
+            _check_progress(settings, progress_s, topic)
 
 
 def wait_until_consumed(settings: Settings, wait_s: float) -> None:

@@ -118,3 +118,7 @@ def _hide(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
 
 def _to_json(line: EventDict, **_: Any) -> str:
     return orjson.dumps(line, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+# Commands that set up no logs still keep standard output for their results.
+structlog.configure(logger_factory=lambda *_: structlog.WriteLogger(sys.stderr))

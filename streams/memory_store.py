@@ -37,6 +37,8 @@ class MemoryStore:
         self._names_max = names_max
         self._names_dropped = 0
         self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._marked: defaultdict[str, set[str]] = defaultdict(set)
+        self._loads: dict[str, bytes] = {}
         self._specs: dict[str, bytes] = {}
         self._topics: dict[str, bytes] = {}
         self._reached: defaultdict[str, dict[int, int]] = defaultdict(dict)
@@ -67,6 +69,10 @@ class MemoryStore:
         assert _rev_of(write.state) == write.rev, "a write's state holds the revision it makes"
         if _rev_of(self.states.get(write.pid)) != write.rev - 1:
             return False
+        if not isinstance(write, Erasure) and write.mark:
+            if write.pid in self._marked[write.mark]:
+                return False
+            self._marked[write.mark].add(write.pid)
         self.states[write.pid] = write.state
         if not isinstance(write, ProfileWrite) or write.traits is not None:
             self.person_traits.pop(write.pid, None)
@@ -88,6 +94,18 @@ class MemoryStore:
                 "rev": b"%d" % write.rev,
             }
         return True
+
+    async def marked(self, mark: str, pids: Sequence[str]) -> set[str]:
+        """See `Store.marked`."""
+        return self._marked[mark].intersection(pids)
+
+    async def loads(self) -> dict[str, bytes]:
+        """See `Store.loads`."""
+        return dict(self._loads)
+
+    async def put_load(self, mark: str, progress: bytes) -> None:
+        """See `Store.put_load`."""
+        self._loads[mark] = progress
 
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """See `Store.put_names`."""

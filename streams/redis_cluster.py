@@ -27,6 +27,7 @@ from streams.redis_commands import (
     SCRIPT_LOAD,
     Request,
     packed_calls,
+    packed_marks,
     packed_reads,
     packed_views,
 )
@@ -146,6 +147,13 @@ class Cluster:
         slots = [key_slot(pid.encode()) for pid in pids]
         return self._exchange(
             _Batch(slots, [], lambda at: packed_reads([key_of(pids[n]) for n in at]))
+        )
+
+    def marked(self, mark: str, pids: Sequence[str]) -> list[int]:
+        """See `Servers.marked`."""
+        slots = [key_slot(pid.encode()) for pid in pids]
+        return self._exchange(
+            _Batch(slots, [], lambda at: packed_marks(mark, [pids[n] for n in at]))
         )
 
     def views(self, pids: Sequence[str]) -> list[list[bytes]]:

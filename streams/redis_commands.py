@@ -14,7 +14,17 @@ from typing import Final, TypeVar
 import hiredis
 
 from profiler.state import revision_bytes
-from streams.store import Erasure, Move, ProfileWrite, Write, profile_key, state_key, traits_key
+from streams.store import (
+    LOAD_TTL_S,
+    Erasure,
+    Move,
+    ProfileWrite,
+    Write,
+    mark_key,
+    profile_key,
+    state_key,
+    traits_key,
+)
 
 CHUNK_COMMANDS: Final = 1_024
 """Commands per send. Two chunks are under way at most, which bounds what either side must hold."""
@@ -48,6 +58,13 @@ RETURN_SCRIPT: Final = WRITE_SCRIPT.replace(
     b"\nreturn 1", b"\ncall('HDEL', KEYS[2], 'moved_to')\nreturn 1"
 )
 """The same for somebody who may have moved before."""
+MARKED: Final = (
+    b"return 0 end\n",
+    b"return 0 end\nif call('EXISTS', KEYS[4]) == 1 then return 0 end\n",
+)
+"""How a script refuses what carries a mark that is there already …"""
+MARKING: Final = b"\ncall('SET', KEYS[4], '', 'EX', %d)\nreturn 1" % LOAD_TTL_S
+"""… and sets it otherwise."""
 ERASE_SCRIPT: Final = b"""\
 if redis.call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2], KEYS[3])
@@ -80,6 +97,13 @@ def packed_reads(keys: Iterable[str]) -> Iterator[Request]:
         yield b"".join(packed), len(packed)
 
 
+def packed_marks(mark: str, pids: Sequence[str]) -> Iterator[Request]:
+    """Ask for marks, in chunks: 1 where there is one."""
+    for chunk in chunks(pids, CHUNK_COMMANDS):
+        packed = [_pack(b"EXISTS", mark_key(pid, mark)) for pid in chunk]
+        yield b"".join(packed), len(packed)
+
+
 def packed_views(pids: Sequence[str]) -> Iterator[Request]:
     """Get all fields of what readers see, in chunks."""
     for chunk in chunks(pids, CHUNK_COMMANDS):
@@ -102,8 +126,8 @@ def packed_calls(writes: Sequence[Write], tail: bytes) -> Iterator[Request]:
         parts: list[bytes] = []
         for write in chunk:
             if isinstance(write, ProfileWrite):
-                pack = _packed_return if write.returns else _packed_write
-                parts += pack(write, tail)
+                is_plain = not (write.returns or write.mark)
+                parts += (_packed_write if is_plain else _packed_return)(write, tail)
             elif isinstance(write, Move):
                 parts += _packed_move(write, tail)
             else:
@@ -137,9 +161,10 @@ def _packed_write(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
 
 def _packed_return(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
     words = write.vector, write.summary, b"%d" % write.as_of_ms, b"%d" % write.rev
+    script = RETURN_SCRIPT if write.returns else WRITE_SCRIPT
     if write.traits is None:
-        return _packed_eval(RETURN_SCRIPT, write, words, tail)
-    return _packed_eval(RETURN_SCRIPT, write, words, tail, _word(write.traits))
+        return _packed_eval(script, write, words, tail)
+    return _packed_eval(script, write, words, tail, _word(write.traits))
 
 
 def _packed_move(write: Move, tail: bytes) -> tuple[bytes, ...]:
@@ -149,9 +174,13 @@ def _packed_move(write: Move, tail: bytes) -> tuple[bytes, ...]:
 def _packed_eval(
     script: bytes, write: ProfileWrite | Move, words: tuple[bytes, ...], *tail: bytes
 ) -> tuple[bytes, ...]:
-    packed = _pack(*_eval(script, write), *words)
+    keys = []
+    if write.mark:
+        keys.append(mark_key(write.pid, write.mark))
+        script = script.replace(*MARKED).replace(b"\nreturn 1", MARKING)
+    packed = _pack(*_eval(script, write, *keys), *words)
     # The first of the tail holds several words, each other one.
-    n_words = 8 + len(words) + TAIL_WORDS + len(tail) - 1
+    n_words = 8 + len(keys) + len(words) + TAIL_WORDS + len(tail) - 1
     return b"*%d" % n_words, packed[packed.index(b"\r\n") :], *tail
 
 
@@ -159,9 +188,9 @@ def _packed_erasure(write: Erasure) -> bytes:
     return _pack(*_eval(ERASE_SCRIPT, write))
 
 
-def _eval(script: bytes, write: Write) -> tuple[bytes | str, ...]:
-    keys = state_key(write.pid), profile_key(write.pid), traits_key(write.pid)
-    return b"EVAL", script, b"3", *keys, _expected(write.rev), write.state
+def _eval(script: bytes, write: Write, *more: str) -> tuple[bytes | str, ...]:
+    keys = state_key(write.pid), profile_key(write.pid), traits_key(write.pid), *more
+    return b"EVAL", script, b"%d" % len(keys), *keys, _expected(write.rev), write.state
 
 
 def _word(word: bytes) -> bytes:

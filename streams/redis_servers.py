@@ -14,7 +14,7 @@ import redis
 
 from profiler.errors import ConfigurationError
 from streams.redis_cluster import Cluster
-from streams.redis_commands import Request, packed_reads, packed_views, packed_writes
+from streams.redis_commands import Request, packed_marks, packed_reads, packed_views, packed_writes
 from streams.redis_durability import Marks
 from streams.redis_errors import SETTING
 from streams.redis_exchange import connections, leased, pipelined
@@ -40,6 +40,9 @@ class Servers(Protocol):
         self, pids: Sequence[str], key_of: Callable[[str], str] = state_key
     ) -> list[bytes | None]:
         """See `Store.load`; and `Store.traits`, with their keys."""
+
+    def marked(self, mark: str, pids: Sequence[str]) -> list[int]:
+        """1 where there is one, see `Store.marked`."""
 
     def views(self, pids: Sequence[str]) -> list[list[bytes]]:
         """Fields and values in turn, see `Store.views`."""
@@ -98,6 +101,10 @@ class SingleServer:
     ) -> list[bytes | None]:
         """See `Servers.load`."""
         return self._exchange(packed_reads(map(key_of, pids)))
+
+    def marked(self, mark: str, pids: Sequence[str]) -> list[int]:
+        """See `Servers.marked`."""
+        return self._exchange(packed_marks(mark, pids))
 
     def views(self, pids: Sequence[str]) -> list[list[bytes]]:
         """See `Servers.views`."""

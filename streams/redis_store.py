@@ -23,6 +23,7 @@ from streams.redis_commands import chunks, packed_tail
 from streams.redis_errors import checked_url, our_errors
 from streams.redis_servers import Servers, open_servers
 from streams.store import (
+    LOADS_KEY,
     NAMES_MAX,
     SCAN_CHUNK,
     TOPICS_KEY,
@@ -125,6 +126,21 @@ class RedisStore:
         if not writes:
             return []
         return await self._with(lambda servers: servers.commit(writes))
+
+    async def marked(self, mark: str, pids: Sequence[str]) -> set[str]:
+        """See `Store.marked`."""
+        if not pids:
+            return set()
+        found = await self._with(lambda servers: servers.marked(mark, pids))
+        return {pid for pid, exists in zip(pids, found, strict=True) if exists}
+
+    async def loads(self) -> dict[str, bytes]:
+        """See `Store.loads`."""
+        return await self.figures(LOADS_KEY)
+
+    async def put_load(self, mark: str, progress: bytes) -> None:
+        """See `Store.put_load`."""
+        await self._with(lambda servers: servers.commands.hset(LOADS_KEY, mark, progress))
 
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """See `Store.put_names`. The bound is checked before, so two round trips."""

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from profiler.events import TS_MAX_MS
+from profiler.sources.table import moment
 from profiler.trait_values import SOURCE_CHARS_MAX
 from profiler.traits import TraitRules
 from streams.secret import Secret as Secret  # whoever builds settings needs it too
@@ -132,6 +134,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
         Meta(description="sources whose events may be older than that; separated by commas"),
     ] = ("taobao", "online-retail", "retailrocket", "rees46", "otto", "yoochoose", "movielens")
+    live_from: Annotated[
+        str,
+        Meta(description="leave events before this time (RFC 3339) to `profiler backfill`"),
+    ] = ""
     format: Annotated[
         Literal["auto", "native", "cloudevents", "snowplow", "ga4", "segment", "mapping"],
         Meta(description="what records of events are: one format, or each recognised by itself"),
@@ -220,6 +226,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
         self._check_format()
         self.trait_rules()
+        if self.live_from and not self.live_from_ms:
+            refuse("live_from", f"{self.live_from!r}: give a time like 2024-06-01T00:00:00Z")
         self._check_broker_security()
         # Waits that are no standstill, and would look like one.
         for name in ("session_timeout", "commit_interval", "store_timeout", "durable_after"):
@@ -241,6 +249,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         for name in ("broker_user", "broker_password"):
             if bool(getattr(self, name)) != has_user:
                 refuse(name, f"{'is required' if has_user else 'has no effect'} {under}")
+
+    @property
+    def live_from_ms(self) -> int:
+        """The time of `live_from`; 0 where it says nothing."""
+        found = moment(self.live_from)
+        return found if isinstance(found, int) and 0 < found <= TS_MAX_MS else 0
 
     def topic(self, name: str) -> str:
         """Full name of one of `TOPICS`."""

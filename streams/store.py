@@ -20,6 +20,10 @@ from msgspec import Struct
 NAMES_MAX: Final = 1_000_000
 TOPICS_KEY: Final = "profiler:topics"
 SCAN_CHUNK: Final = 1_000
+LOADS_KEY: Final = "profiler:loads"
+LOAD_TTL_S: Final = 7 * 86_400
+"""How long a profile's mark outlives its write: a load that stops must go on before."""
+
 MARK_KEY: Final = "profiler:mark"
 """What `Store.until_durable` writes and waits for; in a cluster ``profiler:mark:{<n>}``."""
 
@@ -47,6 +51,9 @@ class ProfileWrite(Struct, frozen=True, gc=False):
         Whether readers may have been led elsewhere before.
     traits
         JSON; empty: there are none any more; None: there never were any.
+    mark
+        Load of history that this write finishes for the profile: a second one of the same mark is
+        refused. Empty: none.
     """
 
     pid: str
@@ -57,6 +64,7 @@ class ProfileWrite(Struct, frozen=True, gc=False):
     as_of_ms: int
     returns: bool = False
     traits: bytes | None = None
+    mark: str = ""
 
 
 class Erasure(Struct, frozen=True, gc=False):
@@ -80,7 +88,7 @@ class Move(Struct, frozen=True, gc=False):
 
     Parameters
     ----------
-    pid, rev, state
+    pid, rev, state, mark
         As in `ProfileWrite`.
     moved_to
         Profile id of the other.
@@ -90,6 +98,7 @@ class Move(Struct, frozen=True, gc=False):
     rev: int
     state: bytes
     moved_to: str
+    mark: str = ""
 
 
 Write = ProfileWrite | Move | Erasure
@@ -138,6 +147,15 @@ class Store(Protocol):
         list of bool
             True where written, False where another writer was there first.
         """
+
+    async def marked(self, mark: str, pids: Sequence[str]) -> set[str]:
+        """Of these people, those who were written with this mark: one round trip."""
+
+    async def loads(self) -> dict[str, bytes]:
+        """What `put_load` kept, by mark."""
+
+    async def put_load(self, mark: str, progress: bytes) -> None:
+        """Keep how far a load of history is. It never expires."""
 
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """Keep readable names by kind and token hash, a bounded number of each kind."""
@@ -210,6 +228,11 @@ def profile_key(pid: str) -> str:
 def traits_key(pid: str) -> str:
     """Key of a person's traits, in the same slot."""
     return f"traits:{{{pid}}}"
+
+
+def mark_key(pid: str, mark: str) -> str:
+    """Key of a profile's mark of a load."""
+    return f"loaded:{{{pid}}}:{mark}"
 
 
 def names_key(kind: str) -> str:

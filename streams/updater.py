@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.batch import Prepared, Preparer
-from profiler.dedupe import partition_number
+from profiler.dedupe import PARTS, partition_number
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.intent import PENDING
 from profiler.identity import NO_LINKS, Links
@@ -57,7 +57,7 @@ class Work:
         """Offset after the last record, by code of the partition."""
         ends: dict[int, int] = {}
         for chunk in self.chunks:
-            if end := chunk.end():
+            if (end := chunk.end()) and chunk.partition < PARTS:
                 ends[chunk.code] = max(ends.get(chunk.code, 0), end)
         return ends
 
@@ -128,17 +128,27 @@ class Updater:
     arena
         Hot rows.
     store
-        Only asked for layouts of other specs here.
+        Only asked for layouts of other specs here, and for marks.
+    load_id
+        What comes is the history of a load of this name (`streams.backfill`): one batch has all of
+        a person's events, in any order, and whose mark the store has is done with.
     """
 
     def __init__(
-        self, spec: Spec, preparer: Preparer, bank: ModelBank, arena: Arena, store: Store
+        self,
+        spec: Spec,
+        preparer: Preparer,
+        bank: ModelBank | None,
+        arena: Arena,
+        store: Store,
+        load_id: str = "",
     ) -> None:
         self.spec = spec
         self.bank = bank
         self.arena = arena
         self._preparer = preparer
         self._store = store
+        self._load_id = load_id
         self._layouts: dict[str, Layout] = {}
         self._watermark_ms: dict[int, int] = {}
 
@@ -152,6 +162,11 @@ class Updater:
         """
         lap = _Stopwatch()
         prepared = self._preparer.prepare(chunks)
+        n_repeated = 0
+        if self._load_id:
+            prepared.in_order_of_time()
+            done = await self._store.marked(self._load_id, prepared.pids)
+            n_repeated = prepared.without(done)
         names = self._preparer.contents.take_new_names()
         lap("decode")
         self.arena.begin(prepared.pids)
@@ -159,14 +174,16 @@ class Updater:
         stored = self.arena.gather(slots)
         lap("load")
         processed = process(self.spec, prepared, stored, self.bank, lap, peers)
+        processed.outcomes["repeated"] = n_repeated
         changed = slots[processed.place]
         links = processed.links()
         self.arena.scatter(changed, processed.rows, processed.fences, links)
         writes = self._encode(prepared, processed, links)
         lap("encode")
-        self._note_watermarks(prepared)
-        self._await_sessions(prepared, processed)
-        self.bank.learn([*processed.labels, self._ended(self._watermark_ms)])
+        if self.bank is not None:
+            self._note_watermarks(prepared)
+            self._await_sessions(self.bank, prepared, processed)
+            self.bank.learn([*processed.labels, self._ended(self.bank, self._watermark_ms)])
         lap("learn")
         return Work(chunks, prepared, processed, writes, names, lap.seconds)
 
@@ -174,7 +191,8 @@ class Updater:
         """Drop what is known of partitions that this worker no longer has."""
         self.arena.drop_partitions({partition_number(code) for code in codes})
         for code in codes:
-            self.bank.forget(code)
+            if self.bank is not None:
+                self.bank.forget(code)
             self._watermark_ms.pop(code, None)
 
     def forget_all(self) -> None:
@@ -193,7 +211,8 @@ class Updater:
 
     def expire(self, now_ms: int) -> None:
         """Learn from all sessions that ended before a time."""
-        self.bank.learn([self._ended(dict.fromkeys(self._watermark_ms, now_ms))])
+        if self.bank is not None:
+            self.bank.learn([self._ended(self.bank, dict.fromkeys(self._watermark_ms, now_ms))])
 
     async def _bring(self, pids: list[str], load: Load) -> None:
         values = await load(pids)
@@ -228,18 +247,18 @@ class Updater:
             await self._learn_layouts(list(values.values()))
             peers = Peers.of(values, self.spec, self._layouts)
 
-    def _ended(self, time_ms: Mapping[int, int]) -> Labels:
+    def _ended(self, bank: ModelBank, time_ms: Mapping[int, int]) -> Labels:
         """Take the labels of sessions that are over by the times of their partitions."""
         due = [
             (pid, now_ms)
             for code, now_ms in time_ms.items()
-            for pid in self.bank.due(code, now_ms)
+            for pid in bank.due(code, now_ms)
             if pid in self.arena
         ]
         slots = self.arena.slots([pid for pid, _ in due])
         pending = self.arena.columns(slots, PENDING)
         now = np.array([now_ms for _, now_ms in due], dtype=np.int64)
-        labels = self.bank.purchase.expire(pending, now)
+        labels = bank.purchase.expire(pending, now)
         self.arena.annotate(slots, {"intent.pending_n": pending["intent.pending_n"]})
         return labels
 
@@ -250,7 +269,7 @@ class Updater:
             latest = int(prepared.ts[is_behaviour & (prepared.partition == code)].max())
             self._watermark_ms[code] = max(latest, self._watermark_ms.get(code, 0))
 
-    def _await_sessions(self, prepared: Prepared, processed: Processed) -> None:
+    def _await_sessions(self, bank: ModelBank, prepared: Prepared, processed: Processed) -> None:
         """Wait for the sessions that this batch left open."""
         rows = processed.rows
         pending = np.flatnonzero(rows["intent.pending_n"] > 0)
@@ -259,7 +278,7 @@ class Updater:
         due = rows["intent.pending_due"][pending].tolist()
         for code in np.unique(home).tolist():
             chosen = np.flatnonzero(home == code).tolist()
-            self.bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
+            bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
 
     def _encode(
         self, prepared: Prepared, processed: Processed, links: Mapping[int, Links]
@@ -292,9 +311,18 @@ class Updater:
                     write, returns=bool(known.claims), traits=processed.traits[k]
                 )
             )
+        if self._load_id:
+            self._mark(prepared, writes)
         if processed.erased:
             writes.update(self._erase(prepared, processed))
         return writes
+
+    def _mark(self, prepared: Prepared, writes: dict[str, Write]) -> None:
+        """Note in the store, with their rows, whose events of this load have been applied."""
+        for place in np.unique(prepared.row).tolist():
+            write = writes.get(prepared.pids[place])
+            if write is not None and not isinstance(write, Erasure):
+                writes[write.pid] = msgspec.structs.replace(write, mark=self._load_id)
 
     def _erase(self, prepared: Prepared, processed: Processed) -> dict[str, Erasure]:
         pids = [prepared.pids[p] for p in processed.erased]

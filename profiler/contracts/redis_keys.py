@@ -39,7 +39,17 @@ def redis_keys() -> dict[str, bytes]:
             "and change atomically. Readers accept fields they do not know."
         ),
         "keys": [
-            *(_PROFILE, _state(), _SPEC, _NAMES, _MODELS, _METRICS, _MARK, _TOPICS, _REACHED),
+            _PROFILE,
+            _state(),
+            _SPEC,
+            _NAMES,
+            _MODELS,
+            _METRICS,
+            _MARK,
+            _TOPICS,
+            _REACHED,
+            _LOADS,
+            _LOADED,
             _TRAITS,
         ],
     }
@@ -235,6 +245,25 @@ _REACHED: Final[dict[str, Any]] = {
         "How far states may know each partition: its code as in the fences, and an offset plus 1. "
         "Written before the states, so that a topic that lost its end behind it is noticed."
     ),
+}
+_LOADS: Final[dict[str, Any]] = {
+    "key": "profiler:loads",
+    "pattern": "^profiler:loads$",
+    "type": "hash",
+    "readers": "operators",
+    "ttl": "none",
+    "description": (
+        "How far each load of history is, by its name: a JSON object with started_ms, updated_ms, "
+        "finished_ms (0 until then), parts_done and parts. What is finished is not loaded again."
+    ),
+}
+_LOADED: Final[dict[str, Any]] = {
+    "key": "loaded:{pid}:<load>",
+    "pattern": f"^loaded:\\{{[A-Za-z0-9_-]{{{PID_LENGTH}}}\\}}:[0-9a-f]{{16}}$",
+    "type": "string",
+    "readers": "loads alone",
+    "ttl": "7 days",
+    "description": "Empty. The events of this person in this load of history have been applied.",
 }
 _MARK: Final[dict[str, Any]] = {
     "key": "profiler:mark",

@@ -256,7 +256,9 @@ def test_traits_come_and_go_with_the_profile_that_shows_them(play: Play) -> None
                 told(write("taken", 2), b""),
                 erasure("erased", 2),
                 Move("moved", 2, encoded(2), "kept"),
-                msgspec.structs.replace(told(write("returned", 2), b"{}"), returns=True),
+                msgspec.structs.replace(
+                    told(write("returned", 2), b"{}"), returns=True, mark="m" * 16
+                ),
                 told(write("none", 1), b'{"stale":[]}'),
             ]
         )
@@ -402,5 +404,54 @@ def test_rejoining_a_store_that_did_not_restart_loses_nothing(play: Play) -> Non
 
         assert await rig.store.load(["a"]) == [encoded(1)]
         assert await rig.store.commit([write("a", 2)]) == [True]
+
+    play(scenario)
+
+
+def marked_write(pid: str, rev: int, mark: str) -> ProfileWrite:
+    return msgspec.structs.replace(write(pid, rev), mark=mark)
+
+
+def test_a_write_with_a_mark_is_taken_once(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([write("a", 1)])
+        move = Move("c", 1, encoded(1), "a", mark="history")
+
+        first = await rig.store.commit(
+            [marked_write("a", 2, "history"), marked_write("b", 1, "history"), move]
+        )
+        second = await rig.store.commit(
+            [marked_write("a", 3, "history"), marked_write("d", 2, "history")]
+        )
+        other = await rig.store.commit([marked_write("a", 3, "other")])
+
+        assert (first, second, other) == ([True] * 3, [False] * 2, [True])
+        assert await rig.store.marked("history", ["a", "b", "c", "d", "e"]) == {"a", "b", "c"}
+        assert await rig.store.marked("other", ["a", "b"]) == {"a"}
+        assert await rig.store.marked("other", []) == set()
+        assert rig.profile("a")["rev"] == b"3"
+
+    play(scenario)
+
+
+def test_a_return_with_a_mark_leads_readers_back(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.commit([Move("a", 1, encoded(1), "b")])
+
+        back = msgspec.structs.replace(write("a", 2), returns=True, mark="history")
+
+        assert await rig.store.commit([back]) == [True]
+        assert "moved_to" not in rig.profile("a")
+        assert await rig.store.marked("history", ["a"]) == {"a"}
+
+    play(scenario)
+
+
+def test_how_far_loads_are_comes_back(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.store.put_load("a", b"half")
+        await rig.store.put_load("a", b"done")
+
+        assert await rig.store.loads() == {"a": b"done"}
 
     play(scenario)

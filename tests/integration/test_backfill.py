@@ -1,0 +1,283 @@
+"""History is loaded while events stream, and killed; each event counts once."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import pytest
+import redis
+
+from streams.cli import main
+from streams.client import ProfileClient
+from streams.embedded import EmbeddedStore
+from streams.producer import EventProducer
+from streams.settings import Settings
+from streams.topics import create_topics
+from streams.worker_process import environment_of
+from tests.integration.rig import WAIT_S, until, workers
+
+pytestmark = pytest.mark.integration
+
+RETAIL = Path(__file__).parents[3] / "shared" / "data" / "online_retail.csv.gz"
+ROWS = 100_000
+T_MS = 1_640_995_200_000
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def store() -> Iterator[EmbeddedStore]:
+    with EmbeddedStore() as running:
+        yield running
+
+
+@pytest.fixture
+def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    create_topics(settings)
+    given = msgspec.structs.replace(settings, live_from="2022-01-01T00:00:00Z")
+    for name, value in environment_of(given).items():
+        monkeypatch.setenv(name, value)
+    return given
+
+
+@pytest.mark.skipif(not RETAIL.exists(), reason="needs the shared data")
+def test_killed_twice_beside_live_events_every_profile_is_right(
+    topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = tmp_path / "history.csv"
+    with gzip.open(RETAIL, "rb") as whole:
+        history.write_bytes(b"".join(islice(whole, 1 + ROWS)))
+    people = customers(history)
+    manifest = tmp_path / "folder" / "manifest.json"
+    command = ["backfill", "--source", "online-retail", "--folder", str(manifest.parent)]
+    command += ["--processes", "2", str(history)]
+
+    with workers(topics, tmp_path, 1) as (worker,):
+        worker.start()
+        worker.wait_until_ready()
+        with Live(topics, people):
+            for n_done in (0, 4):
+                with Killed(command) as process:
+                    until(partial(has_done, manifest, n_done))
+                    assert process.poll() is None, "it was done before it could be killed"
+            assert main([*command, "--json"]) == 0
+            again = json.loads(capsys.readouterr().out)
+        check = ["audit", "--history", str(history), "--source", "online-retail", "--json"]
+        audited = main([*check, "--wait", "60"])
+        found = json.loads(capsys.readouterr().out)
+        assert main([*command, "--json"]) == 0
+        finished = json.loads(capsys.readouterr().out)
+
+    assert audited == 0, found["differences"]
+    assert found["profiles"] == len(people)
+    assert found["unordered"] > 10
+    assert again["outcomes"].get("repeated", 0) + again["outcomes"]["applied"] > 0
+    assert finished["was_finished"]
+    assert not manifest.parent.exists()
+
+
+@pytest.mark.skipif(not RETAIL.exists(), reason="needs the shared data")
+def test_what_a_store_lost_is_loaded_again(
+    topics: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = tmp_path / "history.csv"
+    with gzip.open(RETAIL, "rb") as whole:
+        history.write_bytes(b"".join(islice(whole, 1 + ROWS)))
+    manifest = tmp_path / "folder" / "manifest.json"
+    command = ["backfill", "--source", "online-retail", "--folder", str(manifest.parent)]
+
+    with EmbeddedStore(appendonly=True, directory=tmp_path / "store") as store:
+        monkeypatch.setenv("PROFILER_STORE_URL", store.url)
+        # Nothing is done before it is this old.
+        monkeypatch.setenv("PROFILER_DURABLE_AFTER_S", "4")
+        with Killed([*command, str(history)]) as process:
+            with redis.Redis.from_url(store.url) as client:
+                until(lambda: client.dbsize() > 1_500)
+                n_before = client.dbsize()
+            store.kill()
+            assert not json.loads(manifest.read_bytes())["done"], "too late: nothing may be lost"
+            [log] = (tmp_path / "store").glob("appendonlydir/*.incr.aof")
+            os.truncate(log, log.stat().st_size * 2 // 3)
+            store.start()
+            with redis.Redis.from_url(store.url) as client:
+                assert client.dbsize() < n_before
+            assert process.wait(WAIT_S) == 0
+        check = ["audit", "--history", str(history), "--source", "online-retail"]
+        assert main(check) == 0
+
+
+def test_each_event_is_taken_by_one_side_only(
+    topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = [click("u1", T_MS + day * DAY_MS, f"e{day}") for day in range(-3, 3)]
+    history = tmp_path / "history.jsonl"
+    history.write_bytes(b"\n".join(map(msgspec.json.encode, both)))
+
+    with workers(topics, tmp_path, 1) as (worker,):
+        worker.start()
+        worker.wait_until_ready()
+        send(topics, both)
+        code = main(["backfill", str(history), "--folder", str(tmp_path / "folder"), "--json"])
+        loaded = json.loads(capsys.readouterr().out)
+        audited = main(["audit", "--history", str(history), "--wait", "60"])
+
+    assert (code, audited) == (0, 0), capsys.readouterr().out
+    assert (loaded["outcomes"], loaded["outside"]) == ({"applied": 3}, 3)
+    with ProfileClient(topics.store_url, topics.pseudonym_key.reveal()) as client:
+        profile = client.get("user:u1")
+        assert profile is not None
+        assert profile.summary["activity"]["click"] == 6
+
+
+def test_history_joins_people_whose_homes_are_elsewhere(
+    topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = tmp_path / "history.jsonl"
+    events: list[dict[str, Any]] = []
+    for k in range(60):
+        ts = T_MS - DAY_MS + k
+        events.append({"type": "click", "ts": ts, "anonymous_id": f"a{k}", "item_id": "before"})
+        events.append(click(f"u{k}", ts + 10, f"e{k}"))
+        events.append(
+            {"type": "identify", "ts": ts + 20, "user_id": f"u{k}", "anonymous_id": f"a{k}"}
+        )
+    history.write_bytes(b"\n".join(map(msgspec.json.encode, events)))
+
+    with workers(topics, tmp_path, 2) as several:
+        for worker in several:
+            worker.start()
+        for worker in several:
+            worker.wait_until_ready()
+        assert main(["backfill", str(history), "--folder", str(tmp_path / "folder")]) == 0
+        until(lambda: main(["audit", "--history", str(history), "--wait", "60"]) == 0)
+
+    capsys.readouterr()
+    with ProfileClient(topics.store_url, topics.pseudonym_key.reveal()) as client:
+        for k in range(60):
+            person = client.get(f"anonymous:a{k}")
+            assert person is not None
+            assert person.summary["activity"]["click"] == 2
+
+
+def test_a_topic_is_loaded_up_to_a_time(
+    topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(topics, [click(f"u{k % 7}", T_MS - DAY_MS + k, f"e{k}") for k in range(100)])
+    topic = topics.topic("events")
+
+    command = ["backfill", "--topic", topic, "--before", "2022-01-01T00:00:00Z", "--json"]
+    code = main([*command, "--folder", str(tmp_path / "folder")])
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["outcomes"] == {"applied": 100}
+
+
+def test_nonsense_is_listed_and_the_rest_is_loaded(
+    topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = tmp_path / "history.jsonl"
+    good = msgspec.json.encode(click("u1", T_MS - DAY_MS, "e1"))
+    history.write_bytes(b"\n".join([b"{", good, b'{"type":"dance","ts":1,"user_id":"u1"}']))
+    rejected = tmp_path / "rejected.jsonl"
+
+    code = main(
+        ["backfill", str(history), "--folder", str(tmp_path / "f"), "--rejected", str(rejected)]
+    )
+
+    assert code == 0
+    lines = [json.loads(line) for line in rejected.read_text().splitlines()]
+    assert [(line["reason"], line["at"]) for line in lines] == [
+        ("malformed", 0),
+        ("unknown_type", 2),
+    ]
+    assert "applied=1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name files, or a topic"),
+        (["--topic", "t", "file.jsonl"], "name files, or a topic"),
+        (["nowhere.jsonl"], "no such file: nowhere.jsonl"),
+        (["--before", "yesterday", "nowhere.jsonl"], "--before 'yesterday'"),
+    ],
+)
+def test_a_command_that_makes_no_sense_says_why(
+    topics: Settings, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["backfill", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+class Killed:
+    """A command that is killed when its time is up."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", *arguments], env=os.environ.copy()
+        )
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Live:
+    """Events of the same people, all the while."""
+
+    def __init__(self, settings: Settings, people: list[str]) -> None:
+        self._settings = settings
+        self._people = people
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        with EventProducer(self._settings.brokers, self._settings.topic("events")) as producer:
+            number = 0
+            while not self._enough.wait(0.001):
+                person = self._people[number % len(self._people)]
+                event = click(person, time.time_ns() // 1_000_000, f"live-{number}")
+                producer.send_raw(person.encode(), msgspec.json.encode(event))
+                number += 1
+
+
+def customers(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as file:
+        return sorted({row["CustomerID"].removesuffix(".0") for row in csv.DictReader(file)} - {""})
+
+
+def has_done(manifest: Path, n_parts: int) -> bool:
+    return manifest.exists() and len(json.loads(manifest.read_bytes())["done"]) >= n_parts
+
+
+def click(user_id: str, ts: int, event_id: str) -> dict[str, Any]:
+    return {"type": "click", "ts": ts, "user_id": user_id, "item_id": "cup", "event_id": event_id}
+
+
+def send(settings: Settings, events: list[dict[str, Any]]) -> None:
+    with EventProducer(settings.brokers, settings.topic("events")) as producer:
+        for event in events:
+            producer.send_raw(event["user_id"].encode(), msgspec.json.encode(event))
