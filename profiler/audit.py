@@ -10,7 +10,7 @@ not compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,9 @@ from profiler.audit_ties import compare_ties
 from profiler.reference import SUMS, TOP_LISTS, ReferencePerson
 from profiler.reference_interest import TOP_PLACES, TopList
 from profiler.reference_ties import ReferenceTies
+from profiler.reference_traits import Kept
 from profiler.ties import NO_TIES, Ties
+from profiler.traits import NO_TRAITS, Told, Traits
 
 SUM_TOLERANCE: Final = 1e-9
 VECTOR_TOLERANCE: Final = 1e-5
@@ -122,6 +124,8 @@ class Auditor:
         To whom people must belong, by pid.
     ties
         Whom people must be tied to, by pid.
+    traits
+        What must be kept of their traits, by pid.
     limit_differences
         How many differences are kept.
     """
@@ -131,19 +135,26 @@ class Auditor:
         people: Mapping[str, ReferencePerson],
         owners: Mapping[str, str] | None = None,
         ties: Mapping[str, ReferenceTies] | None = None,
+        traits: Mapping[str, Kept] | None = None,
         *,
         limit_differences: int = 10,
     ) -> None:
         self._people = people
         self._owners = owners or {}
         self._ties = ties or {}
+        self._traits = traits or {}
         self._limit = limit_differences
         self._seen: set[str] = set()
         self._differences: list[Difference] = []
         self._mismatched = self._unexpected = self._stale = 0
 
     def see(
-        self, pid: str, row: np.void | None, owner: str | None = None, ties: Ties = NO_TIES
+        self,
+        pid: str,
+        row: np.void | None,
+        owner: str | None = None,
+        ties: Ties = NO_TIES,
+        traits: Traits = NO_TRAITS,
     ) -> bool:
         """Compare a stored profile; None is a tombstone. Return False for a pid seen before.
 
@@ -153,6 +164,8 @@ class Auditor:
             To whom it belongs.
         ties
             Whom it is tied to.
+        traits
+            What was said of it.
         """
         if pid in self._seen:
             return False
@@ -162,9 +175,13 @@ class Auditor:
         if row is not None and owner != self._owners.get(pid):
             expected = self._owners.get(pid, "nobody")
             self._note([Difference(pid, "owner", expected, owner or "nobody")])
+        elif row is not None and (wrong := self._wrong_trait(pid, traits)):
+            self._note([Difference(pid, *wrong)])
         elif person is None and row is not None and not row["core.n_accepted"]:
             self._note(wrong_ties)
-            self._seen.discard(pid)  # nothing but links, and they are right, and consents
+            if pid not in self._traits:
+                # Nothing but links, and they are right, and consents.
+                self._seen.discard(pid)
         elif person is None:
             self._unexpected += 1
             self._note([Difference(pid, "profile", "none", "stored")])
@@ -191,7 +208,8 @@ class Auditor:
 
     def comparison(self) -> Comparison:
         """Outcome, once all stored profiles have been seen."""
-        missing = [pid for pid in self._people if pid not in self._seen]
+        expected = dict.fromkeys([*self._people, *self._traits])
+        missing = [pid for pid in expected if pid not in self._seen]
         kept = [
             Difference(pid, "profile", "stored", "none")
             for pid in missing[: max(0, self._limit - len(self._differences))]
@@ -205,6 +223,15 @@ class Auditor:
             unordered=sum(not person.ordered for person in self._people.values()),
             differences=(*self._differences, *kept),
         )
+
+    def _wrong_trait(self, pid: str, traits: Traits) -> Found | None:
+        """Name a trait that is not as it must be. Values are not for the eyes of operators."""
+        expected = self._traits.get(pid, {})
+        found = {name: list(trait.told) for name, trait in traits.known.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                return f"trait {name}", _when(expected.get(name)), _when(found.get(name))
+        return None
 
     def _note(self, differences: list[Difference]) -> None:
         self._mismatched += bool(differences)
@@ -316,6 +343,10 @@ def _sessions(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterat
         yield "sessions.length_sum", f"at most {span} ms in all", f"{current + closed} ms"
     if not 1 <= actual["sessions.depth"] <= person.n_accepted:
         yield "sessions.depth", f"1 to {person.n_accepted}", str(actual["sessions.depth"])
+
+
+def _when(told: Sequence[Told] | None) -> str:
+    return f"said at {', '.join(str(one.ts) for one in told)}" if told else "none"
 
 
 def _list(value: Any) -> list[Any]:

@@ -5,15 +5,14 @@ The first half of the pipeline, before anybody's state is known.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from profiler.cleaning import Cleaner
-from profiler.columns import Floats, Hashes, Ints
+from profiler.columns import Hashes, Ints
 from profiler.decoding import Decoder, Decodes
 from profiler.dedupe import incarnation_of
 from profiler.events import (
@@ -24,130 +23,20 @@ from profiler.events import (
     timestamp_ms,
 )
 from profiler.homing import at_home, homes_of, parts_of, those_left
-from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
+from profiler.linking import Claimed, Said, Subject, looked, said_of
+from profiler.prepared import Columns
+from profiler.prepared import Prepared as Prepared  # its users get it with the preparer
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
 from profiler.records import Chunk, Forward, Record
 from profiler.screening import Screen
 from profiler.tokens import Contents, hash_text
+from profiler.trait_values import TraitReader
+from profiler.traits import NO_RULES, TraitRules
 from profiler.tying import NOTHING, SaidOfTie, said_of_ties
 
 IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
 """Records that are decoded and read off at a time: their objects stay in the processor's cache."""
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A batch of N decoded events of R0 subjects, in arrival order, and who must be loaded.
-
-    Parameters
-    ----------
-    records
-        All records of the batch.
-    rejected
-        Those that cannot be applied.
-    forwards
-        Those that belong elsewhere.
-    pids
-        (R0,) whose rows are needed.
-    record
-        (N,) place of each event's record in `records`; a record may give several events.
-    row
-        (N,) place of its subject in `pids`.
-    type_code
-        (N,) index into `profiler.events.TYPE_NAMES`.
-    partition, offset
-        (N,) code of the partition and offset.
-    stamped_ms
-        (N,) timestamps of the records, 0 where there is none.
-    id_hash, price, quantity
-        (N,) hash of the event's id, price of a unit (0 where absent), units.
-    hashes
-        (N, 3) token hashes of item, category, brand.
-    content, directions
-        (N,) place of the event's content in the (C, D) table of directions.
-    is_unknown
-        (N,) whether it names an item that the catalogue does not know.
-    tie, said_of_ties
-        (N,) place of what the event says of ties, -1 if nothing, and all that is said of them.
-    n_unused, n_outside
-        Records without any event, and events that are somebody else's (`Screen.from_ms`).
-    home
-        (R0,) home partitions of the people.
-    claims, looks
-        Links that are to be applied here.
-    left_out
-        Places of people whose events here had been applied before.
-    """
-
-    records: list[Record]
-    rejected: list[Rejected]
-    forwards: list[Forward]
-    pids: list[str]
-    record: NDArray[np.intp]
-    row: NDArray[np.intp]
-    type_code: NDArray[np.intp]
-    ts: Ints
-    stamped_ms: Ints
-    partition: Ints
-    offset: Ints
-    id_hash: Hashes
-    price: Floats
-    quantity: Floats
-    hashes: Hashes
-    content: NDArray[np.intp]
-    directions: Floats
-    is_unknown: NDArray[np.bool_]
-    tie: NDArray[np.intp]
-    said_of_ties: list[SaidOfTie]
-    n_unused: int
-    n_outside: int
-    home: Ints
-    claims: list[Claimed]
-    looks: list[Looked]
-    left_out: Sequence[int] = ()
-
-    def in_order_of_time(self) -> None:
-        """Sort the events by their times, as if they had arrived so."""
-        self._choose(np.argsort(self.ts, kind="stable"))
-
-    def without(self, pids: Collection[str]) -> int:
-        """Leave out the events of these people, and say how many; what links them stays."""
-        self.left_out = [k for k, pid in enumerate(self.pids) if pid in pids]
-        theirs = np.isin(self.row, self.left_out)
-        self._choose(np.flatnonzero(~theirs))
-        return int(theirs.sum())
-
-    def columns_at(self, index: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-        """All columns of some events, by name."""
-        names = ("partition", "hashes", *_Columns._fields)
-        return {name: getattr(self, name)[index] for name in names}
-
-    def _choose(self, index: NDArray[np.intp]) -> None:
-        for name, column in self.columns_at(index).items():
-            setattr(self, name, column)
-
-
-class _Columns(NamedTuple):
-    """Columns of a part of a batch; see `Prepared`."""
-
-    record: NDArray[np.intp]
-    row: NDArray[np.intp]
-    type_code: NDArray[np.intp]
-    ts: Ints
-    stamped_ms: Ints
-    offset: Ints
-    id_hash: Hashes
-    price: Floats
-    quantity: Floats
-    content: NDArray[np.intp]
-    is_unknown: NDArray[np.bool_]
-    tie: NDArray[np.intp]
-
-    def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> _Columns:
-        """Those events that are kept."""
-        chosen: list[NDArray[Any]] = [column[kept] for column in self]
-        return _Columns(*chosen)
 
 
 class Preparer:
@@ -164,6 +53,8 @@ class Preparer:
         there. None: whatever comes is at home.
     decoder
         Knows the formats of records.
+    rules
+        Of traits; none are kept by default.
     parts
         Number of parts of a load (`profiler.dedupe.PARTS`), in place of the homes' partitions: what
         does not come in its subject's part is forwarded to that.
@@ -182,6 +73,7 @@ class Preparer:
         screen: Screen,
         homes: int | None = None,
         decoder: Decodes | None = None,
+        rules: TraitRules = NO_RULES,
         parts: int | None = None,
         cleaner: Cleaner | None = None,
     ) -> None:
@@ -197,6 +89,12 @@ class Preparer:
         self._n_outside = 0
         self._said: list[Said] = []
         self._said_of_ties: list[SaidOfTie] = []
+        self._traits = TraitReader(rules, pseudonymiser.pid)
+
+    @property
+    def rules(self) -> TraitRules:
+        """How traits are merged."""
+        return self._traits.rules
 
     def prepare(self, chunks: Sequence[Chunk]) -> Prepared:
         """Decode, screen and pseudonymise the records of a batch."""
@@ -208,12 +106,13 @@ class Preparer:
         self._n_outside = 0
         self._said = []
         self._said_of_ties = []
+        self._traits.begin()
         lives = _lives(chunks)
         parts = [
             self._part(records[start : start + PART_RECORDS], start, place, rejected, lives)
             for start in range(0, len(records) or 1, PART_RECORDS)
         ]
-        columns = _Columns(*map(np.concatenate, zip(*parts, strict=True)))
+        columns = Columns(*map(np.concatenate, zip(*parts, strict=True)))
         codes = [chunk.code for chunk in chunks]
         partition = np.repeat(np.array(codes, dtype=np.int64), [len(c.records) for c in chunks])
         if any(chunk.offsets is not None for chunk in chunks):
@@ -224,13 +123,15 @@ class Preparer:
         subjects, said, forwards = list(place), self._said, list[Forward]()
         home = homes_of(subjects, self._homes)
         claims = [o.claim(self._pid_of(subjects[o.owner]), int(home[o.owner])) for o in said]
+        kept: NDArray[np.bool_] | None = None
         if self._homes is not None:
             place_of = home if self._parts is None else parts_of(subjects, self._parts)
             stays = at_home(place_of, columns.record, columns.row, said, partition, records)
             forwards, said = stays.forwards, stays.said
             claims = [claims[k] for k in stays.kept_said]
             if not stays.kept.all():
-                columns = columns.only(stays.kept)
+                kept = stays.kept
+                columns = columns.only(kept)
                 left, row, said = those_left(columns.row, said)
                 columns = columns._replace(row=row)
                 subjects, home = [subjects[i] for i in left.tolist()], home[left]
@@ -250,6 +151,9 @@ class Preparer:
             home=np.append(home, homes_of_looks).astype(np.int64),
             claims=[Claimed(o.member, o.record, c) for o, c in zip(said, claims, strict=True)],
             looks=looks,
+            traits=self._traits.read(columns.ts, columns.id_hash, columns.row, kept),
+            rules=self.rules,
+            n_traits_ignored=self._traits.n_ignored,
             **columns._asdict(),
         )
 
@@ -263,7 +167,7 @@ class Preparer:
         place: dict[Subject, int],
         rejected: list[Rejected],
         lives: Sequence[int] | None,
-    ) -> _Columns:
+    ) -> Columns:
         """Columns of the records from `start` on; adds to `place` and to `rejected`."""
         events, at, refused, n_unused = self._decoder.decode(records)
         self._n_unused += n_unused
@@ -290,9 +194,10 @@ class Preparer:
         id_hash = _id_hashes(
             events, records, at, lives and [lives[i] for i in (start + at).tolist()]
         )
-        for i in np.flatnonzero(type_code == IDENTIFY).tolist():
+        identify = np.flatnonzero(type_code == IDENTIFY).tolist()
+        for i in identify:
             self._said += said_of(events[i], start + int(at[i]), int(ts[i]), int(id_hash[i]), place)
-        columns = _Columns(
+        columns = Columns(
             record=start + at,
             row=np.array([place[subject] for subject in subjects], dtype=np.intp),
             type_code=type_code,
@@ -307,10 +212,10 @@ class Preparer:
             tie=np.full(len(events), NOTHING, dtype=np.intp),
         )
         received = said_of_ties(events, type_code, place, self._said_of_ties, self._pid_of)
-        if received is None:
-            return columns
-        columns = columns.only(received.entry)._replace(tie=received.said)
-        columns.row[received.at] = received.row
+        if received is not None:
+            columns = columns.only(received.entry)._replace(tie=received.said)
+            columns.row[received.at] = received.row
+        self._traits.note([events[i] for i in identify], columns.type_code)
         return columns
 
 

@@ -24,7 +24,8 @@ from profiler.faultfinding import field_at_fault, is_no_object, is_unknown_type,
 EVENT_BYTES_MAX: Final = 262_144
 
 Text = Annotated[str, Meta(max_length=8_192)]
-Trait = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
+Scalar = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
+Trait = Scalar | Annotated[list[Scalar], Meta(max_length=64)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 SubjectKind = Literal["user", "device", "anonymous"]
 Relation = Literal["follow", "friend", "household", "referral", "share", "mention"]
@@ -160,7 +161,7 @@ TYPE_NAMES: Final[tuple[str, ...]] = tuple(t.__struct_config__.tag for t in EVEN
 TYPE_CODES: Final[dict[type[Event], int]] = {t: code for code, t in enumerate(EVENT_TYPES)}
 
 BEHAVIOUR_TYPES: Final[tuple[str, ...]] = TYPE_NAMES[:12]
-"""Types that change facets. `identify` links, `consent` is about ties, `erase` erases."""
+"""Types that change facets. `identify` links and tells traits, `consent` is about ties."""
 
 FIELDS: Final[tuple[str, ...]] = tuple(
     sorted({f.encode_name for t in EVENT_TYPES for f in msgspec.structs.fields(t)})
@@ -174,9 +175,7 @@ REASONS: Final[tuple[str, ...]] = (
     "invalid:subject",
     *(f"invalid:{name}" for name in FIELDS),
     "invalid:event",
-    "clock_skew",
-    "too_old",
-    "update_failed",
+    *("clock_skew", "too_old", "update_failed"),
 )
 """The closed list of reasons of dead letters."""
 

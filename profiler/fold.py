@@ -8,7 +8,7 @@ came later would tell of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from profiler.batch import Prepared, Preparer
 from profiler.columns import Rows
@@ -20,9 +20,30 @@ from profiler.pipeline import Processed, process
 from profiler.records import Chunk
 from profiler.spec import Spec
 from profiler.state import Stored, decode_states, encode_states, encode_tombstone
+from profiler.ties import Ties
+from profiler.traits import Traits
 
 LINKS_LONG: Final = 2
 """From anonymous to device to user."""
+
+
+class Shown(NamedTuple):
+    """What readers see of R people.
+
+    Parameters
+    ----------
+    by
+        Whose profile it is that shows each.
+    rows
+        (R,) rows that it shows.
+    ties, traits
+        By row, where there may be any.
+    """
+
+    by: list[str]
+    rows: Rows
+    ties: dict[int, Ties]
+    traits: dict[int, Traits]
 
 
 class Fold:
@@ -54,8 +75,8 @@ class Fold:
             chunk = Chunk(topic_code(FORWARDED), 0, [], looks=looks)
             looks = self._apply(self._preparer.prepare([chunk]))
 
-    def shown(self, pids: Sequence[str]) -> tuple[list[str], Rows]:
-        """Who shows each of these people to readers, and the (R,) rows that they are shown."""
+    def shown(self, pids: Sequence[str]) -> Shown:
+        """What readers see of these people."""
         shown_by = list(pids)
         stored = self.stored(shown_by)
         for _ in range(LINKS_LONG):
@@ -65,12 +86,17 @@ class Fold:
             for k, claim in moved.items():
                 shown_by[k] = claim.owner
             stored = self.stored(shown_by)
+        ties, traits = dict[int, Ties](), dict[int, Traits]()
         for k, links in stored.links.items():
-            if links.members and not stored.erased[k]:
+            if stored.erased[k]:
+                continue
+            peers = self._peers({0: links}, [])
+            if links.members:
                 row = stored.rows[k : k + 1]
-                peers = self._peers({0: links}, [])
                 stored.rows[k : k + 1] = peers.merged(self._spec, shown_by[k], links, row)
-        return shown_by, stored.rows
+            ties[k] = peers.merged_ties(shown_by[k], links)
+            traits[k] = peers.traits(self._preparer.rules, shown_by[k], links)
+        return Shown(shown_by, stored.rows, ties, traits)
 
     def stored(self, pids: Sequence[str]) -> Stored:
         """States of these people."""

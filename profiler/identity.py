@@ -1,4 +1,4 @@
-"""Who belongs to whom: the links of one subject, kept beside its row.
+"""Who belongs to whom: the links of one subject, kept beside its row, and its traits.
 
 Every subject keeps a row of its own for ever, at its own home. A link only says whose profile shows
 it: an anonymous or device id belongs to the user of its earliest link, or, while it has none, to
@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from profiler.ties import NO_TIES, Ties
+from profiler.traits import NO_TRAITS, Traits
 
 CLAIMS_MAX: Final = 64
 MEMBERS_MAX: Final = 64
@@ -99,7 +100,7 @@ class Look(NamedTuple):
 
 
 class Links(Struct, frozen=True, array_like=True):
-    """What is known of the links of one subject.
+    """What is known of one subject besides its row: its links and its traits.
 
     Parameters
     ----------
@@ -107,6 +108,8 @@ class Links(Struct, frozen=True, array_like=True):
         To whom it may belong, by rank, at most `CLAIMS_MAX`.
     members
         Who belongs to it, as far as they have told, by pid, at most `MEMBERS_MAX`.
+    traits
+        What was said of this subject itself.
     ties
         Whom it is tied to, and whether it may be mixed into others (`profiler.ties`).
 
@@ -122,12 +125,14 @@ class Links(Struct, frozen=True, array_like=True):
 
     claims: tuple[Claim, ...] = ()
     members: tuple[Peer, ...] = ()
+    traits: Traits = NO_TRAITS
     ties: Ties = NO_TIES
 
     @property
     def owner(self) -> Claim | None:
         """The claim that decides whose profile shows this subject."""
-        return next((claim for claim in self.claims if claim.holds), None)
+        # Most have none, and are asked with every write.
+        return next((c for c in self.claims if c.holds), None) if self.claims else None
 
     def with_claim(self, claim: Claim) -> Links:
         """Add a claim, or what else was said of one that is known."""
@@ -161,6 +166,10 @@ class Links(Struct, frozen=True, array_like=True):
     def with_ties(self, ties: Ties) -> Links:
         """Replace the ties."""
         return replace(self, ties=ties)
+
+    def of_the_erased(self) -> Links:
+        """All that may be kept of somebody who is erased."""
+        return replace(self, traits=NO_TRAITS, ties=NO_TIES)
 
     def peers(self) -> set[Peer]:
         """All who must look again when this subject is erased."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from profiler.columns import Rows
@@ -26,6 +27,7 @@ from profiler.records import Chunk
 from profiler.spec import Spec
 from profiler.state import Stored
 from profiler.ties import Ties
+from profiler.traits import Traited, TraitRules
 
 Subject = str | tuple[str, str]
 """An id, or its kind and it. A plain text is a user id, by far the most frequent kind."""
@@ -158,16 +160,24 @@ class Linker:
     stored
         Their states.
     peers
-        Those `wanted`.
+        All who are linked with them.
+    rules
+        Of traits.
     """
 
     def __init__(
-        self, pids: Sequence[str], home: NDArray[np.int64], stored: Stored, peers: Peers
+        self,
+        pids: Sequence[str],
+        home: NDArray[np.int64],
+        stored: Stored,
+        peers: Peers,
+        rules: TraitRules,
     ) -> None:
         self._pids = pids
         self._home = home
         self._stored = stored
         self._peers = peers
+        self._rules = rules
         self.result = Relinked(dict(stored.links))
 
     def relink(
@@ -191,6 +201,16 @@ class Linker:
         self._tell_peers(erased)
         self.result.shifted.update(erased)
         return {place: ms for place, ms in erased.items() if not self._stored.erased[place]}
+
+    def tell(self, traited: Sequence[Traited]) -> None:
+        """Add what was said of people to what is known."""
+        links = self.result.links
+        for place, traits in traited:
+            known = links.get(place, NO_LINKS)
+            joined = self._rules.joined(known.traits, traits)
+            if joined != known.traits and not self._stored.erased[place]:
+                links[place] = replace(known, traits=joined)
+                self.result.touched.add(place)
 
     def _claim(self, claims: Sequence[Claimed]) -> None:
         links = self.result.links
@@ -225,9 +245,10 @@ class Linker:
 
     def tell_owners(self, places: Iterable[int]) -> None:
         """Have the owners of people who have changed look."""
-        links = self.result.links
-        for place in sorted(set(places)):
-            if claim := links.get(place, NO_LINKS).owner:
+        # Most who stand here have traits and nobody they belong to.
+        claims = {p: known for p, known in self.result.links.items() if known.claims}
+        for place in sorted(claims.keys() & set(places)) if claims else ():
+            if claim := claims[place].owner:
                 self._tell(place, [Peer(claim.owner, claim.home)])
 
     def _tell_peers(self, places: Iterable[int]) -> None:
@@ -247,6 +268,18 @@ class Linker:
                 shown = rows.copy() if shown is rows else shown
                 shown[k : k + 1] = self._peers.merged(spec, self._pids[p], links, shown[k : k + 1])
         return shown, ties
+
+    def traits(self, place: NDArray[np.intp]) -> dict[int, bytes]:
+        """Traits as readers shall see them, of all of (R,) people who have, or may have had some.
+
+        By the place among them; empty where there are none any more.
+        """
+        shown: dict[int, bytes] = {}
+        for k, p in enumerate(place.tolist() if self.result.links else ()):
+            if (links := self.result.links.get(p)) and links.owner is None:
+                traits = self._peers.traits(self._rules, self._pids[p], links)
+                shown[k] = self._rules.shown(traits)
+        return shown
 
     def _tell(self, place: int, peers: Sequence[Peer] | set[Peer]) -> None:
         me = Peer(self._pids[place], int(self._home[place]))

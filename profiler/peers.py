@@ -14,6 +14,7 @@ from profiler.identity import NO_LINKS, Links
 from profiler.spec import Spec
 from profiler.state import Layout, Stored, decode_states, merge_rows
 from profiler.ties import Ties
+from profiler.traits import NO_TRAITS, TraitRules, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +91,11 @@ class Peers:
         for other in family:
             ties = ties.merged(self.links(other).ties)
         return ties.without({pid, *family})
+
+    def traits(self, rules: TraitRules, pid: str, links: Links) -> Traits:
+        """Traits of a person: those of a subject, merged with those of all that belong to it."""
+        if not links.members:
+            return links.traits
+        family = [self.links(other).traits for other in self.family(pid, links)]
+        told = [traits for traits in (links.traits, *family) if traits != NO_TRAITS]
+        return rules.joined(*told) if len(told) > 1 else next(iter(told), NO_TRAITS)

@@ -66,6 +66,9 @@ class Processed:
         Kept predictions whose outcome is now known, to be learnt.
     relinked
         Links, owners and looks, see `profiler.linking.Relinked`; places are among the batch's pids.
+    traits
+        Traits as readers shall see them, by place in `place`: of all who have, or may have had
+        some, and whose row no other profile shows. Empty where there are none any more.
     """
 
     place: NDArray[np.intp]
@@ -78,6 +81,7 @@ class Processed:
     outcomes: Counter[str]
     labels: list[Labels]
     relinked: Relinked
+    traits: dict[int, bytes]
 
     def links(self) -> dict[int, Links]:
         """Links of the people that the batch changed, by their place in `place`."""
@@ -109,7 +113,9 @@ def process(
     """
     n_rejected, n_forwarded = len(prepared.rejected), len(prepared.forwards)
     outcomes = Counter(rejected=n_rejected, forwarded=n_forwarded, outside=prepared.n_outside)
-    linker = Linker(prepared.pids, prepared.home, stored, peers or Peers.of({}, spec, {}))
+    peers = peers or Peers.of({}, spec, {})
+    linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
+    linker.tell(prepared.traits)
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
     applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
     lap("deduplicate")
@@ -142,6 +148,7 @@ def process(
         outcomes=outcomes,
         labels=run.labels,
         relinked=linker.result,
+        traits=linker.traits(place),
     )
 
 

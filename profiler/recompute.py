@@ -25,6 +25,8 @@ from profiler.reference import ReferencePerson, apply, receive
 from profiler.reference_cleaning import ReferenceCleaning
 from profiler.reference_links import ReferenceLinks
 from profiler.reference_ties import ReferenceTies
+from profiler.reference_traits import Kept, ReferenceTraits
+from profiler.traits import NO_RULES, TraitRules
 
 LINKS_LONG: Final = 2
 """From anonymous to device to user."""
@@ -44,6 +46,8 @@ class Reference:
         Knows the formats of records; that of the workers.
     cleaning
         Knows rates of currencies and the catalogue of items.
+    rules
+        Of traits; those of the workers.
 
     Attributes
     ----------
@@ -56,8 +60,8 @@ class Reference:
         ``erased``; a record without an event counts as one, and so does a rejected one, by reason.
     n_records
         How many records there were.
-    links
-        What was said of links.
+    links, traits
+        What was said of links and of traits.
     ties
         What was said of ties, by profile id, but for those who are erased.
     """
@@ -71,6 +75,7 @@ class Reference:
         historical_sources: frozenset[str] = frozenset(),
         decoder: Decoder | None = None,
         cleaning: ReferenceCleaning | None = None,
+        rules: TraitRules = NO_RULES,
     ) -> None:
         self.from_ms, self.until_ms = 0, TS_MAX_MS + 1
         self.people: dict[str, ReferencePerson] = {}
@@ -78,6 +83,7 @@ class Reference:
         self.n_records = 0
         self.links = ReferenceLinks(pid)
         self.ties: defaultdict[str, ReferenceTies] = defaultdict(ReferenceTies)
+        self.traits = ReferenceTraits(pid, rules)
         self._pid = pid
         self._clock_skew_max_ms = clock_skew_max_ms
         self._event_age_max_ms = event_age_max_ms
@@ -126,6 +132,15 @@ class Reference:
                     self.ties.pop(member, None)
         return owners
 
+    def kept_traits(self) -> dict[str, Kept]:
+        """What must be kept of traits, by pid of all who have some and were not erased.
+
+        To be called after `finish`.
+        """
+        kept = {pid: self.traits.of([pid]) for pid in self.traits.subjects()}
+        gone = {pid for pid, person in self.people.items() if person.erased}
+        return {pid: some for pid, some in kept.items() if some and pid not in gone}
+
     def _outcomes(self, record: RawRecord) -> list[str]:
         events, _, rejected, _ = self._decoder.decode([record])
         if rejected:
@@ -167,6 +182,8 @@ class Reference:
         if isinstance(event, Identify):
             self.links.say(event, event.event_id or origin)
         pid = self._pid(*_subject(event))
+        if isinstance(event, Identify):
+            self.traits.say(event, pid, event.event_id or origin)
         if isinstance(event, Consent) and not (pid in self.people and self.people[pid].erased):
             self.ties[pid].agree(event)
         if isinstance(event, Identify | Consent):

@@ -17,6 +17,7 @@ from profiler.peers import Peers
 from profiler.pipeline import visible
 from profiler.spec import Spec
 from profiler.state import Stored, spec_hash_of
+from profiler.traits import TraitRules
 
 VECTOR_RTOL: Final = 1e-5
 VECTOR_ATOL: Final = 1e-6
@@ -79,6 +80,35 @@ def stale(
                 wrong.append("summary")
         if wrong:
             yield k, wrong[0]
+
+
+def stale_traits(
+    rules: TraitRules,
+    pids: Sequence[str],
+    stored: Stored,
+    shown: Sequence[bytes | None],
+    peers: Peers,
+) -> Iterator[int]:
+    """Give the places of people whose traits readers see otherwise than their state says.
+
+    Parameters
+    ----------
+    rules
+        Of the workers.
+    pids, stored
+        R people, with their states.
+    shown
+        What readers see of their traits.
+    peers
+        Those who belong to them.
+    """
+    for k, (pid, found) in enumerate(zip(pids, shown, strict=True)):
+        links = stored.links.get(k, NO_LINKS)
+        expected = b""
+        if not stored.erased[k] and links.owner is None:
+            expected = rules.shown(peers.traits(rules, pid, links))
+        if (found or b"") != expected:
+            yield k
 
 
 def _rev(stored: Stored, k: int) -> bytes:

@@ -2,7 +2,7 @@
 
 ``format | spec hash (8) | rev (8, little-endian) | row | n (2) | n × (topic, partition, offset)``
 
-Format 1 is a row with its fence; format 3 the same with links and ties behind it
+Format 1 is a row with its fence; format 3 the same with links, traits and ties behind it
 (`profiler.identity`, as msgpack); format 2 a tombstone, whose row is the time of erasure, with the
 links that there were.
 The revision has a fixed place so that a store can compare it without understanding the rest.
@@ -24,7 +24,6 @@ from profiler.errors import CorruptState, UnknownSpec
 from profiler.facets.contract import Column
 from profiler.identity import NO_LINKS, Links, decode_links, encode_links
 from profiler.spec import Spec
-from profiler.ties import NO_TIES
 
 FORMAT_ROW: Final = 1
 FORMAT_TOMBSTONE: Final = 2
@@ -87,7 +86,9 @@ def encode_states(
         By row.
     """
     packed = np.zeros(len(rows), dtype=_packed_dtype(spec.dtype))
+    behind = {r: some for r, known in links.items() if (some := encode_links(known))}
     packed["format"] = FORMAT_ROW
+    packed["format"][list(behind)] = FORMAT_LINKED
     packed["spec"] = np.frombuffer(bytes.fromhex(spec.hash), dtype="V8")[0]
     packed["rev"] = rev
     packed["row"] = rows
@@ -106,9 +107,8 @@ def encode_states(
         n = int.from_bytes(values[r][at : at + _COUNT], "little") + len(others)
         head, rest = values[r][:at], values[r][at + _COUNT :]
         values[r] = head + n.to_bytes(_COUNT, "little") + rest + tail.tobytes()
-    for r, known in links.items():
-        if tail_of_links := encode_links(known):
-            values[r] = bytes([FORMAT_LINKED]) + values[r][1:] + tail_of_links
+    for r, some in behind.items():
+        values[r] += some
     return values
 
 
@@ -116,7 +116,7 @@ def encode_tombstone(rev: int, erased_at_ms: int, links: Links = NO_LINKS) -> by
     """The value that stands for an erased person; links tell whom it must have been said to."""
     time = erased_at_ms.to_bytes(8, "little")
     head = bytes([FORMAT_TOMBSTONE]) + bytes(8) + revision_bytes(rev)
-    return head + time + encode_links(links.with_ties(NO_TIES))
+    return head + time + encode_links(links.of_the_erased())
 
 
 def is_tombstone(value: bytes) -> bool:

@@ -116,6 +116,8 @@ class Arena:
         self._rev[slots] += 1
         self._erased[slots] = True
         self._rows[slots] = np.zeros((), dtype=self._rows.dtype)
+        for slot in self._links.keys() & set(slots.tolist()):
+            self._links[slot] = self._links[slot].of_the_erased()
 
     def links(self, slots: NDArray[np.intp]) -> dict[int, Links]:
         """Links of the people at these places, by row, where there are any."""

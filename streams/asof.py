@@ -83,10 +83,10 @@ def profile_at(
 
 
 def _profile(bucket: Bucket) -> Profile | None:
-    shown_by, rows = bucket.fold.shown(bucket.pids)
+    shown_by, rows, ties, _ = bucket.fold.shown(bucket.pids)
     if not rows["core.n_accepted"][0]:
         return None
-    (vector,), (summary,) = visible(DEFAULT_SPEC, rows)
+    (vector,), (summary,) = visible(DEFAULT_SPEC, rows, ties)
     names = bucket.names()
     return Profile(
         pid=shown_by[0],

@@ -89,6 +89,7 @@ def assemble(settings: Settings) -> Assembly:
             screen(settings),
             homes=settings.partitions,
             decoder=_decoder(settings, metrics),
+            rules=settings.trait_rules(),
             cleaner=Cleaner(rates, catalogue),
         ),
         bank=ModelBank(DEFAULT_SPEC, waiting_max=settings.arena_rows),

@@ -30,11 +30,11 @@ from profiler.recompute import Reference
 from profiler.reference_cleaning import ReferenceCleaning
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
-from profiler.staleness import stale
+from profiler.staleness import stale, stale_traits
 from profiler.state import Layout, Stored, decode_states, unknown_specs
-from streams.cleaning import grace_ms, rates_of
+from profiler.traits import TraitRules
 from streams.eventlog import Ends, ends_of, records_until, wait_until_consumed
-from streams.formats import decoder_of
+from streams.references import feed_items, reference_cleaning, reference_of
 from streams.settings import Settings
 from streams.store import Store
 
@@ -123,8 +123,9 @@ async def audit(
         If a state was written under a spec whose layout is not in the store.
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
-    cleaning = ReferenceCleaning(rates_of(settings), grace_ms(settings))
-    reference = _reference(settings, pid, cleaning)
+    rules = settings.trait_rules()
+    cleaning = reference_cleaning(settings)
+    reference = reference_of(settings, pid, cleaning)
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
@@ -135,9 +136,13 @@ async def audit(
         ends = await asyncio.to_thread(_feed, reference, cleaning, settings, records)
         owners = reference.finish()
         auditor = Auditor(
-            reference.people, owners, reference.ties, limit_differences=limit_differences
+            reference.people,
+            owners,
+            reference.ties,
+            reference.kept_traits(),
+            limit_differences=limit_differences,
         )
-        await _scan(store, auditor, check)
+        await _scan(store, auditor, check, rules)
     if ends and await asyncio.to_thread(ends_of, settings) != ends:
         raise UsageError(f"topic {settings.topic('events')} grew during the audit: stop producers")
     return AuditReport(
@@ -182,7 +187,9 @@ class _LedgerLine(Struct, frozen=True):
     unknown: dict[str, int] = {}
 
 
-async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> None:
+async def _scan(
+    store: Store, auditor: Auditor, check: LedgerCheck | None, rules: TraitRules
+) -> None:
     layouts: dict[str, Layout] = {}
     async for chunk in store.scan():
         values = [value for _, value in chunk]
@@ -196,14 +203,18 @@ async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> No
         for k, (pid, _) in enumerate(chunk):
             is_erased = bool(stored.erased[k])
             links = stored.links.get(k, NO_LINKS)
+            owner = links.owner.owner if links.owner else None
             row = None if is_erased else stored.rows[k]
-            is_new = auditor.see(pid, row, links.owner.owner if links.owner else None, links.ties)
+            is_new = auditor.see(pid, row, owner, links.ties, links.traits)
             if check is not None and is_new:
                 check.see(pid, None if is_erased else counts[k])
         pids = [pid for pid, _ in chunk]
         peers = await _peers(store, stored, layouts)
-        for k, field in stale(DEFAULT_SPEC, pids, values, stored, await store.views(pids), peers):
-            auditor.see_stale(chunk[k][0], field)
+        views, shown = await store.views(pids), await store.traits(pids)
+        fields = dict(stale(DEFAULT_SPEC, pids, values, stored, views, peers))
+        others = dict.fromkeys(stale_traits(rules, pids, stored, shown, peers), "traits")
+        for k, field in (others | fields).items():
+            auditor.see_stale(pids[k], field)
 
 
 async def _peers(store: Store, stored: Stored, layouts: Mapping[str, Layout]) -> Peers:
@@ -214,19 +225,6 @@ async def _peers(store: Store, stored: Stored, layouts: Mapping[str, Layout]) ->
         values.update(zip(missing, await store.load(missing), strict=True))
         peers = Peers.of(values, DEFAULT_SPEC, layouts)
     return peers
-
-
-def _reference(
-    settings: Settings, pid: Callable[[str, str], str], cleaning: ReferenceCleaning
-) -> Reference:
-    return Reference(
-        pid,
-        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
-        event_age_max_ms=settings.event_age_max_s * 1000,
-        historical_sources=frozenset(settings.historical_sources),
-        decoder=decoder_of(settings),
-        cleaning=cleaning,
-    )
 
 
 def _feed(
@@ -246,10 +244,8 @@ def _feed(
             reference.feed(record.value, "file", 0, row)
         return None
     ends = ends_of(settings)
-    if settings.items:
-        # After the ends of the events, so that all versions that they have met are among these.
-        for r in records_until(settings, ends_of(settings, "items"), settings.topic("items")):
-            cleaning.feed(r.key, r.value, r.timestamp)
+    # After the ends of the events, so that all versions that they have met are among these.
+    feed_items(cleaning, settings)
     for r in records_until(settings, ends):
         reference.feed(r.value, r.topic, r.partition, r.offset, r.timestamp, r.headers)
     return ends

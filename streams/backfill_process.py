@@ -154,6 +154,7 @@ class _Process:
             parts=task.parts,
             # No catalogue: history is loaded today, and says nothing of when it arrived.
             cleaner=Cleaner(rates_of(self.settings)),
+            rules=self.settings.trait_rules(),
         )
         self.loop = asyncio.new_event_loop()
         self._store: Store | None = None

@@ -64,6 +64,7 @@ class ProfileClient:
         device_id: str | None = None,
         anonymous_id: str | None = None,
         ties: bool = False,
+        traits: bool = False,
     ) -> Profile | None:
         """Return one profile, None if nothing is known of the subject.
 
@@ -76,12 +77,19 @@ class ProfileClient:
         ties
             Whether to mix in what those are interested in whom the person is tied to
             (`Profile.tie_interests`, `Profile.tie_vector`): one more round trip.
+        traits
+            Whether to read the person's traits too, in the same round trip.
         """
         asked = subject or _subject(user_id, device_id, anonymous_id)
-        return self.get_many([asked], ties=ties)[0]
+        return self.get_many([asked], ties=ties, traits=traits)[0]
 
     def get_many(
-        self, subjects: Sequence[str], *, with_names: bool = True, ties: bool = False
+        self,
+        subjects: Sequence[str],
+        *,
+        with_names: bool = True,
+        ties: bool = False,
+        traits: bool = False,
     ) -> list[Profile | None]:
         """Return profiles in the order of `subjects`: one round trip, more only for new names.
 
@@ -98,7 +106,14 @@ class ProfileClient:
             If the store cannot be reached now.
         """
         pids = [self._reader.pid(subject) for subject in subjects]
-        return self._run(self._reader.profiles(pids, with_names=with_names, with_ties=ties))
+        steps = self._reader.profiles(
+            pids, with_names=with_names, with_ties=ties, with_traits=traits
+        )
+        return self._run(steps)
+
+    def digest(self, name: str, value: str) -> str | None:
+        """Return what stands in a trait for a value that identifies a person, e.g. an e-mail."""
+        return self._reader.digest(name, value)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -149,18 +164,30 @@ class AsyncProfileClient:
         device_id: str | None = None,
         anonymous_id: str | None = None,
         ties: bool = False,
+        traits: bool = False,
     ) -> Profile | None:
         """See `ProfileClient.get`."""
         asked = subject or _subject(user_id, device_id, anonymous_id)
-        return (await self.get_many([asked], ties=ties))[0]
+        return (await self.get_many([asked], ties=ties, traits=traits))[0]
 
     async def get_many(
-        self, subjects: Sequence[str], *, with_names: bool = True, ties: bool = False
+        self,
+        subjects: Sequence[str],
+        *,
+        with_names: bool = True,
+        ties: bool = False,
+        traits: bool = False,
     ) -> list[Profile | None]:
         """See `ProfileClient.get_many`."""
         pids = [self._reader.pid(subject) for subject in subjects]
-        steps = self._reader.profiles(pids, with_names=with_names, with_ties=ties)
+        steps = self._reader.profiles(
+            pids, with_names=with_names, with_ties=ties, with_traits=traits
+        )
         return await self._run(steps)
+
+    def digest(self, name: str, value: str) -> str | None:
+        """See `ProfileClient.digest`."""
+        return self._reader.digest(name, value)
 
     async def close(self) -> None:
         """See `ProfileClient.close`."""

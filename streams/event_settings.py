@@ -8,8 +8,11 @@ from msgspec import Meta, Struct
 
 from profiler.events import TS_MAX_MS
 from profiler.sources.table import moment
+from profiler.trait_values import SOURCE_CHARS_MAX
+from profiler.traits import TraitRules
 from streams.secret import Secret
 from streams.setting_values import refuse, variable
+from streams.trait_rules import PATTERN, TRAITS, trait_rules
 
 
 class EventSettings(Struct, frozen=True, kw_only=True):
@@ -77,6 +80,18 @@ class EventSettings(Struct, frozen=True, kw_only=True):
         Meta(ge=0.1, le=3_600, description="age from which on a version of an item counts, s"),
     ] = 10.0
 
+    traits: Annotated[
+        tuple[Annotated[str, Meta(pattern=PATTERN)], ...],
+        Meta(
+            description="traits that are kept, each name=rule: recent, first, trusted or union; "
+            "separated by commas"
+        ),
+    ] = TRAITS
+    trusted_sources: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=SOURCE_CHARS_MAX)], ...],
+        Meta(description="whose word counts under trusted, the most trusted first"),
+    ] = ()
+
     def check_events(self) -> None:
         """Refuse what makes no sense together.
 
@@ -87,6 +102,7 @@ class EventSettings(Struct, frozen=True, kw_only=True):
         """
         self._check_format()
         self._check_registry()
+        self.trait_rules()
         if bool(self.currency) != bool(self.rates_file):
             refuse("rates_file" if self.currency else "currency", "is required: see cleaning.md")
         if self.live_from and not self.live_from_ms:
@@ -112,3 +128,7 @@ class EventSettings(Struct, frozen=True, kw_only=True):
                 refuse(name, f"needs an https:// address; has no place {under}")
         if bool(self.registry_user) != bool(self.registry_password):
             refuse("registry_password", f"goes with {variable('registry_user')}: both or neither")
+
+    def trait_rules(self) -> TraitRules:
+        """Which traits are kept, and which value of each counts."""
+        return trait_rules(self.traits, self.trusted_sources)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from profiler.state import REV_SLICE
-from streams.store import NAMES_MAX, SCAN_CHUNK, Durability, Erasure, Move, Write
+from streams.store import NAMES_MAX, SCAN_CHUNK, Durability, Erasure, Move, ProfileWrite, Write
 
 
 class MemoryStore:
@@ -25,11 +25,14 @@ class MemoryStore:
         Encoded state by pid.
     profiles
         What readers see, by pid: the fields of ``profile:{pid}``.
+    person_traits
+        The same of ``traits:{pid}``.
     """
 
     def __init__(self, *, spec_hash: str, names_max: int = NAMES_MAX) -> None:
         self.states: dict[str, bytes] = {}
         self.profiles: dict[str, dict[str, bytes]] = {}
+        self.person_traits: dict[str, bytes] = {}
         self._spec_hash = spec_hash.encode()
         self._names_max = names_max
         self._names_dropped = 0
@@ -54,6 +57,10 @@ class MemoryStore:
         """See `Store.views`."""
         return [dict(self.profiles.get(pid, {})) for pid in pids]
 
+    async def traits(self, pids: Sequence[str]) -> list[bytes | None]:
+        """See `Store.traits`."""
+        return [self.person_traits.get(pid) for pid in pids]
+
     async def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.commit`."""
         return [self._commit(write) for write in writes]
@@ -67,6 +74,8 @@ class MemoryStore:
                 return False
             self._marked[write.mark].add(write.pid)
         self.states[write.pid] = write.state
+        if not isinstance(write, ProfileWrite) or write.traits is not None:
+            self.person_traits.pop(write.pid, None)
         if isinstance(write, Erasure):
             self.profiles.pop(write.pid, None)
         elif isinstance(write, Move):
@@ -75,6 +84,8 @@ class MemoryStore:
                 "rev": b"%d" % write.rev,
             }
         else:
+            if write.traits:
+                self.person_traits[write.pid] = write.traits
             self.profiles[write.pid] = {
                 "vector": write.vector,
                 "summary": write.summary,

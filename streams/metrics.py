@@ -53,6 +53,8 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
         (N,) seconds from each applied record's Kafka timestamp to the commit.
     n_conflicts
         Profiles whose commit was refused and done again.
+    n_traits_ignored
+        Traits that were said and are not kept.
     arena_rows
         Rows in the arena after the batch.
     committed_at_s
@@ -67,6 +69,7 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
     seconds: Mapping[str, float] = {}
     readable_s: NDArray[np.floating] = _NO_DELAYS
     n_conflicts: int = 0
+    n_traits_ignored: int = 0
     arena_rows: int = 0
     committed_at_s: float = 0.0
     n_unknown_items: int = 0
@@ -147,6 +150,9 @@ class Metrics:
         registry.register(self._readable)
         self._conflicts = Counter(
             "profiler_commit_conflicts", "Profiles whose commit was refused.", registry=registry
+        )
+        self._traits_ignored = Counter(
+            "profiler_traits_ignored", "Traits said and not kept.", registry=registry
         )
         self._pauses = Counter(
             "profiler_pauses", "Times the other side was away.", ["waiting_for"], registry=registry
@@ -257,6 +263,8 @@ class Metrics:
         self._readable.observe_many(figures.readable_s)
         if figures.n_conflicts:
             self._conflicts.inc(figures.n_conflicts)
+        if figures.n_traits_ignored:
+            self._traits_ignored.inc(figures.n_traits_ignored)
         self._arena_rows.set(figures.arena_rows)
         if figures.n_unknown_items:
             self._unknown_items.inc(figures.n_unknown_items)

@@ -29,6 +29,9 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
     Everything is as of the profile's own moment, not as of now: `Profile.at` brings it there.
     """
     facts = profile.summary
+    if not facts["core"]["events"]:
+        lines = [("profile", profile.pid), ("known", "no event yet"), *_traits(profile)]
+        return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines]
     lines = [
         ("profile", profile.pid),
         ("as of", moment(profile.as_of_ms) + _freshness(profile.as_of_ms, now_ms)),
@@ -40,6 +43,7 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
         ("sessions", _sessions(facts["sessions"])),
         ("scores", _scores(facts["intent"])),
         *_ties(profile),
+        *_traits(profile),
     ]
     return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines if text]
 
@@ -119,6 +123,15 @@ def _interests(profile: Profile) -> Iterator[tuple[str, str]]:
             label = ""
     if label:
         yield label, "none yet"
+
+
+def _traits(profile: Profile) -> Iterator[tuple[str, str]]:
+    if profile.traits:
+        told = [
+            f"{name} {', '.join(str(one.value) for one in values)}"
+            for name, values in profile.traits.items()
+        ]
+        yield "traits", "  ".join(told)
 
 
 def _value(value: Part, as_of_ms: int) -> str:

@@ -20,8 +20,10 @@ from profiler.errors import ConfigurationError, CorruptState, UnknownSpec
 from profiler.facets.contract import Slice
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.ties import StrongTie
+from profiler.trait_values import trait_digest, trait_name
+from profiler.traits import Value, read_shown
 from streams.mixing import MIXED_SLICES, mixed_direction, mixed_lists, shares
-from streams.store import names_key, profile_key, spec_key
+from streams.store import names_key, profile_key, spec_key, traits_key
 
 NAMES_CACHED_MAX: Final = 100_000
 LINKS_LONG: Final = 2
@@ -66,6 +68,9 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
     tie_vector
         The same as a direction in the slices `streams.mixing.MIXED_SLICES`, read-only: the mean of
         theirs, weighted by the strength of the ties. None if nobody takes part.
+    traits
+        What was told of the person, by name, where it was asked for: of a set several values, the
+        latest first, else one.
     """
 
     pid: str
@@ -76,6 +81,7 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
     summary: dict[str, Any]
     layout: Layout | None = None
     names: Mapping[str, Mapping[str, str]] = {}
+    traits: Mapping[str, tuple[Value, ...]] = {}
     tie_interests: Mapping[str, Sequence[tuple[str, float]]] = {}
     tie_vector: NDArray[np.float32] | None = None
 
@@ -166,11 +172,20 @@ class ProfileReader:
             return self._pseudonymiser.pid(kind, subject_id)
         return self._pseudonymiser.pid("user", subject)
 
+    def digest(self, name: str, value: str) -> str | None:
+        """What stands in the place of a value that identifies a person, in a trait of that name."""
+        return trait_digest(self._pseudonymiser.pid, trait_name(name), value)
+
     def profiles(
-        self, pids: Sequence[str], *, with_names: bool, with_ties: bool = False
+        self,
+        pids: Sequence[str],
+        *,
+        with_names: bool,
+        with_ties: bool = False,
+        with_traits: bool = False,
     ) -> Steps[list[Profile | None]]:
         """Profiles in the order of `pids`: one round trip, one for ties, others for what is new."""
-        bare = yield from self._read(pids)
+        bare = yield from self._read(pids, with_traits=with_traits)
         known = [profile for profile in bare if profile is not None]
         close: dict[str, Profile] = {}
         if with_ties and (tied := sorted({tie.pid for one in known for tie in one.ties})):
@@ -184,20 +199,25 @@ class ProfileReader:
             yield from self._learn_names(t for profile in everybody for t in _tokens(profile))
         return [None if one is None else self._mixed(self._dressed(one), close) for one in bare]
 
-    def _read(self, pids: Sequence[str]) -> Steps[list[Profile | None]]:
+    def _read(
+        self, pids: Sequence[str], *, with_traits: bool = False
+    ) -> Steps[list[Profile | None]]:
         """Read profiles as they stand in the store, or those that they have joined."""
-        found = yield [("HGETALL", profile_key(pid)) for pid in pids]
         pids = list(pids)
+        found, traits = yield from _ask(pids, with_traits=with_traits)
         for _ in range(LINKS_LONG):
             moved = {i: entry[b"moved_to"] for i, entry in enumerate(found) if b"moved_to" in entry}
             if not moved:
                 break
             for i, pid in moved.items():
                 pids[i] = pid.decode()
-            again = yield [("HGETALL", profile_key(pids[i])) for i in moved]
-            for i, entry in zip(moved, again, strict=True):
-                found[i] = entry
-        return [_decoded(pid, e) if e else None for pid, e in zip(pids, found, strict=True)]
+            again = yield from _ask([pids[i] for i in moved], with_traits=with_traits)
+            for i, entry, told in zip(moved, *again, strict=True):
+                found[i], traits[i] = entry, told
+        return [
+            _decoded(pid, entry, told) if entry else None
+            for pid, entry, told in zip(pids, found, traits, strict=True)
+        ]
 
     def _mixed(self, profile: Profile, close: Mapping[str, Profile]) -> Profile:
         """Add what those are interested in whom a person is tied to; `close` is by their pids."""
@@ -260,7 +280,18 @@ class ProfileReader:
         return msgspec.structs.replace(profile, layout=layout, names=names)
 
 
-def _decoded(pid: str, entry: Mapping[bytes, bytes]) -> Profile:
+def _ask(
+    pids: Sequence[str], *, with_traits: bool
+) -> Steps[tuple[list[dict[bytes, bytes]], list[bytes | None]]]:
+    """Fields of profiles, and their traits if wanted: in one round trip."""
+    commands: list[Command] = [("HGETALL", profile_key(pid)) for pid in pids]
+    if not with_traits:
+        return (yield commands), [None] * len(pids)
+    replies = yield commands + [("GET", traits_key(pid)) for pid in pids]
+    return replies[: len(pids)], replies[len(pids) :]
+
+
+def _decoded(pid: str, entry: Mapping[bytes, bytes], traits: bytes | None) -> Profile:
     try:
         return Profile(
             pid=pid,
@@ -269,6 +300,7 @@ def _decoded(pid: str, entry: Mapping[bytes, bytes]) -> Profile:
             spec=entry[b"spec"].decode(),
             vector=np.frombuffer(entry[b"vector"], dtype="<f4"),
             summary=msgspec.json.decode(entry[b"summary"], type=dict[str, Any]),
+            traits=read_shown(traits),
         )
     except (KeyError, ValueError, msgspec.DecodeError) as fault:
         raise CorruptState(f"{profile_key(pid)} is not what a worker writes: {fault}") from fault

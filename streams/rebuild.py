@@ -29,6 +29,7 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import encode_states, encode_tombstone
+from profiler.traits import NO_TRAITS
 from streams.asof import parse_subject
 from streams.assembly import screen
 from streams.cleaning import cleaner_from_log
@@ -144,8 +145,10 @@ class _Family:
             screen(settings),
             homes=settings.partitions,
             decoder=decoder_of(settings),
+            rules=settings.trait_rules(),
             cleaner=cleaner_from_log(settings),
         )
+        self.rules = self._preparer.rules
         self.fold = Fold(DEFAULT_SPEC, self._preparer, bank)
 
     def concerned(self, chunk: Chunk) -> Collection[int]:
@@ -240,10 +243,12 @@ class _Writer:
             if links.owner:
                 writes.append(Move(pid, rev, state, links.owner.owner))
                 continue
-            (vector,), (summary,) = visible(DEFAULT_SPEC, fold.shown([pid])[1])
+            _, rows, ties, traits = fold.shown([pid])
+            (vector,), (summary,) = visible(DEFAULT_SPEC, rows, ties)
+            told = self._family.rules.shown(traits.get(0, NO_TRAITS))
             as_of = int(stored.rows["core.as_of"][0])
             data = vector.astype("<f4").tobytes()
-            writes.append(ProfileWrite(pid, rev, state, data, summary, as_of, returns=True))
+            writes.append(ProfileWrite(pid, rev, state, data, summary, as_of, True, told))
         return writes
 
     def _links(self, pid: str, stored: Links) -> Links:

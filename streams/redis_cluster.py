@@ -34,7 +34,7 @@ from streams.redis_commands import (
 from streams.redis_durability import Marks
 from streams.redis_exchange import connections_to, leased, pipelined
 from streams.redis_incarnations import Incarnations
-from streams.store import MARK_KEY, Write
+from streams.store import MARK_KEY, Write, state_key
 
 HOPS_MAX: Final = 5
 """How often one command is followed; slots that move faster than that are waited for."""
@@ -140,10 +140,14 @@ class Cluster:
         addresses = sorted(set(self._owners))
         return [redis.Redis(connection_pool=self._pool(address)) for address in addresses]
 
-    def load(self, pids: Sequence[str]) -> list[bytes | None]:
+    def load(
+        self, pids: Sequence[str], key_of: Callable[[str], str] = state_key
+    ) -> list[bytes | None]:
         """See `Servers.load`."""
         slots = [key_slot(pid.encode()) for pid in pids]
-        return self._exchange(_Batch(slots, [], lambda at: packed_reads([pids[n] for n in at])))
+        return self._exchange(
+            _Batch(slots, [], lambda at: packed_reads([key_of(pids[n]) for n in at]))
+        )
 
     def marked(self, mark: str, pids: Sequence[str]) -> list[int]:
         """See `Servers.marked`."""

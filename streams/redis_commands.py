@@ -1,6 +1,6 @@
-"""What a batch is on the wire: two scripts, and their calls in Redis' protocol (RESP).
+"""What a batch is on the wire: scripts, and their calls in Redis' protocol (RESP).
 
-A profile is written by one call of a script that is atomic and names only the two keys of that
+A profile is written by one call of a script that is atomic and names only the keys of that
 profile, so it works in a cluster. It costs the server about 20 µs (2 KB of state, append-only file
 off), half of it for taking in the bytes; sixteen profiles per call would save a tenth.
 """
@@ -8,7 +8,7 @@ off), half of it for taking in the bytes; sixteen profiles per call would save a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import hiredis
@@ -23,6 +23,7 @@ from streams.store import (
     mark_key,
     profile_key,
     state_key,
+    traits_key,
 )
 
 CHUNK_COMMANDS: Final = 1_024
@@ -42,11 +43,13 @@ call('HSET', KEYS[2], 'vector', ARGV[3], 'summary', ARGV[4],
      'as_of', ARGV[5], 'rev', ARGV[6], 'spec', ARGV[7])
 call('PEXPIRE', KEYS[2], ARGV[8])
 call('SET', KEYS[1], ARGV[2], 'PX', ARGV[8])
+if ARGV[9] == '' then call('DEL', KEYS[3])
+elseif ARGV[9] then call('SET', KEYS[3], ARGV[9], 'PX', ARGV[8]) end
 return 1"""
 MOVE_SCRIPT: Final = b"""\
 local call = redis.call
 if call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
-call('DEL', KEYS[2])
+call('DEL', KEYS[2], KEYS[3])
 call('HSET', KEYS[2], 'moved_to', ARGV[3], 'rev', ARGV[4], 'spec', ARGV[5])
 call('PEXPIRE', KEYS[2], ARGV[6])
 call('SET', KEYS[1], ARGV[2], 'PX', ARGV[6])
@@ -57,19 +60,19 @@ RETURN_SCRIPT: Final = WRITE_SCRIPT.replace(
 """The same for somebody who may have moved before."""
 MARKED: Final = (
     b"return 0 end\n",
-    b"return 0 end\nif call('EXISTS', KEYS[3]) == 1 then return 0 end\n",
+    b"return 0 end\nif call('EXISTS', KEYS[4]) == 1 then return 0 end\n",
 )
 """How a script refuses what carries a mark that is there already …"""
-MARKING: Final = b"\ncall('SET', KEYS[3], '', 'EX', %d)\nreturn 1" % LOAD_TTL_S
+MARKING: Final = b"\ncall('SET', KEYS[4], '', 'EX', %d)\nreturn 1" % LOAD_TTL_S
 """… and sets it otherwise."""
 ERASE_SCRIPT: Final = b"""\
 if redis.call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2])
+redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('SET', KEYS[1], ARGV[2])
 return 1"""
-_WRITE_HEAD: Final = b"*13\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n" % (
-    hashlib.sha1(WRITE_SCRIPT, usedforsecurity=False).hexdigest().encode()
-)
+_WRITE_SHA: Final = hashlib.sha1(WRITE_SCRIPT, usedforsecurity=False).hexdigest().encode()
+_WRITE_HEAD: Final = b"*13\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n" % _WRITE_SHA
+_WRITE_TRAITS_HEAD: Final = b"*15\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n3\r\n" % _WRITE_SHA
 
 
 TAIL_WORDS: Final = 2
@@ -78,7 +81,7 @@ TAIL_WORDS: Final = 2
 def packed_tail(spec_hash: str, *, ttl_ms: int) -> bytes:
     """Return the last words of every write, which one store has in common."""
     words = (spec_hash.encode(), b"%d" % ttl_ms)
-    return b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    return b"".join(map(_word, words))
 
 
 def chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
@@ -87,10 +90,10 @@ def chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
         yield items[start : start + size]
 
 
-def packed_reads(pids: Sequence[str]) -> Iterator[Request]:
-    """Get states, in chunks. Not one MGET: a cluster has them in different slots."""
-    for chunk in chunks(pids, CHUNK_COMMANDS):
-        packed = [_pack(b"GET", state_key(pid)) for pid in chunk]
+def packed_reads(keys: Iterable[str]) -> Iterator[Request]:
+    """Get values, in chunks. Not one MGET: a cluster has them in different slots."""
+    for chunk in chunks(list(keys), CHUNK_COMMANDS):
+        packed = [_pack(b"GET", key) for key in chunk]
         yield b"".join(packed), len(packed)
 
 
@@ -137,8 +140,12 @@ def _packed_write(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
     pid, state, vector, summary = write.pid.encode(), write.state, write.vector, write.summary
     expected, as_of, rev = _expected(write.rev), b"%d" % write.as_of_ms, b"%d" % write.rev
     keys = b"$%d\r\nstate:{%b}\r\n$%d\r\nprofile:{%b}" % (len(pid) + 8, pid, len(pid) + 10, pid)
+    head, more = _WRITE_HEAD, b""
+    if write.traits is not None:
+        head, keys = _WRITE_TRAITS_HEAD, b"%b\r\n$%d\r\ntraits:{%b}" % (keys, len(pid) + 9, pid)
+        more = _word(write.traits)
     return (
-        _WRITE_HEAD,
+        head,
         keys,
         b"\r\n$%d\r\n%b\r\n$%d\r\n" % (len(expected), expected, len(state)),
         state,
@@ -148,13 +155,16 @@ def _packed_write(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
         summary,
         b"\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(as_of), as_of, len(rev), rev),
         tail,
+        more,
     )
 
 
 def _packed_return(write: ProfileWrite, tail: bytes) -> tuple[bytes, ...]:
     words = write.vector, write.summary, b"%d" % write.as_of_ms, b"%d" % write.rev
     script = RETURN_SCRIPT if write.returns else WRITE_SCRIPT
-    return _packed_eval(script, write, words, tail)
+    if write.traits is None:
+        return _packed_eval(script, write, words, tail)
+    return _packed_eval(script, write, words, tail, _word(write.traits))
 
 
 def _packed_move(write: Move, tail: bytes) -> tuple[bytes, ...]:
@@ -162,21 +172,29 @@ def _packed_move(write: Move, tail: bytes) -> tuple[bytes, ...]:
 
 
 def _packed_eval(
-    script: bytes, write: ProfileWrite | Move, words: tuple[bytes, ...], tail: bytes
+    script: bytes, write: ProfileWrite | Move, words: tuple[bytes, ...], *tail: bytes
 ) -> tuple[bytes, ...]:
-    keys = [state_key(write.pid), profile_key(write.pid)]
+    keys = []
     if write.mark:
         keys.append(mark_key(write.pid, write.mark))
         script = script.replace(*MARKED).replace(b"\nreturn 1", MARKING)
-    n_keys = b"%d" % len(keys)
-    packed = _pack(b"EVAL", script, n_keys, *keys, _expected(write.rev), write.state, *words)
-    n_words = 5 + len(keys) + len(words) + TAIL_WORDS
-    return b"*%d" % n_words, packed[packed.index(b"\r\n") :], tail
+    packed = _pack(*_eval(script, write, *keys), *words)
+    # The first of the tail holds several words, each other one.
+    n_words = 8 + len(keys) + len(words) + TAIL_WORDS + len(tail) - 1
+    return b"*%d" % n_words, packed[packed.index(b"\r\n") :], *tail
 
 
 def _packed_erasure(write: Erasure) -> bytes:
-    keys = state_key(write.pid), profile_key(write.pid)
-    return _pack(b"EVAL", ERASE_SCRIPT, b"2", *keys, _expected(write.rev), write.state)
+    return _pack(*_eval(ERASE_SCRIPT, write))
+
+
+def _eval(script: bytes, write: Write, *more: str) -> tuple[bytes | str, ...]:
+    keys = state_key(write.pid), profile_key(write.pid), traits_key(write.pid), *more
+    return b"EVAL", script, b"%d" % len(keys), *keys, _expected(write.rev), write.state
+
+
+def _word(word: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(word), word)
 
 
 def _pack(*words: bytes | str) -> bytes:

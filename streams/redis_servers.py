@@ -6,7 +6,7 @@ What was opened is good until a server is met again as another; then `RedisStore
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from streams.redis_durability import Marks
 from streams.redis_errors import SETTING
 from streams.redis_exchange import connections, leased, pipelined
 from streams.redis_incarnations import Incarnations
-from streams.store import MARK_KEY, Write
+from streams.store import MARK_KEY, Write, state_key
 
 
 class Servers(Protocol):
@@ -36,8 +36,10 @@ class Servers(Protocol):
     def masters(self) -> list[Any]:
         """One client of redis-py for each server that takes writes."""
 
-    def load(self, pids: Sequence[str]) -> list[bytes | None]:
-        """See `Store.load`."""
+    def load(
+        self, pids: Sequence[str], key_of: Callable[[str], str] = state_key
+    ) -> list[bytes | None]:
+        """See `Store.load`; and `Store.traits`, with their keys."""
 
     def marked(self, mark: str, pids: Sequence[str]) -> list[int]:
         """1 where there is one, see `Store.marked`."""
@@ -94,9 +96,11 @@ class SingleServer:
         """See `Servers.masters`."""
         return [self._commands]
 
-    def load(self, pids: Sequence[str]) -> list[bytes | None]:
+    def load(
+        self, pids: Sequence[str], key_of: Callable[[str], str] = state_key
+    ) -> list[bytes | None]:
         """See `Servers.load`."""
-        return self._exchange(packed_reads(pids))
+        return self._exchange(packed_reads(map(key_of, pids)))
 
     def marked(self, mark: str, pids: Sequence[str]) -> list[int]:
         """See `Servers.marked`."""

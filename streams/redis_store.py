@@ -34,6 +34,7 @@ from streams.store import (
     reached_key,
     spec_key,
     state_key,
+    traits_key,
 )
 
 THREADS: Final = 4
@@ -113,6 +114,12 @@ class RedisStore:
             {field.decode(): value for field, value in zip(flat[::2], flat[1::2], strict=True)}
             for flat in found
         ]
+
+    async def traits(self, pids: Sequence[str]) -> list[bytes | None]:
+        """See `Store.traits`."""
+        if not pids:
+            return []
+        return await self._with(lambda servers: servers.load(pids, traits_key))
 
     async def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.commit`."""

@@ -13,11 +13,11 @@ from profiler.errors import CorruptState
 from profiler.fold import Fold
 from profiler.identity import NO_LINKS, Links
 from profiler.privacy.pseudonym import Pseudonymiser
-from profiler.recompute import Reference
+from profiler.reference_cleaning import ReferenceCleaning
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import REV_SLICE, Layout, decode_state, unknown_specs
-from streams.formats import decoder_of
 from streams.homelog import Kept
+from streams.references import feed_items, reference_cleaning, reference_of
 from streams.settings import Settings
 from streams.store import Store
 
@@ -77,6 +77,8 @@ def differences(
 
     By the reference implementation, record by record, as an audit does.
     """
+    cleaning = reference_cleaning(settings)
+    feed_items(cleaning, settings)
     wrong: list[Difference] = []
     for pid, one in found.items():
         if not one.readable:
@@ -85,20 +87,16 @@ def differences(
             wrong.append(Difference(pid, "profile", "stored", "none"))
         elif one.rev:
             theirs = [k for k in kept if k.partition == homes[pid]]
-            wrong += _compared(settings, pid, one, theirs)
+            wrong += _compared(settings, cleaning, pid, one, theirs)
     return wrong
 
 
 def _compared(
-    settings: Settings, pid: str, one: Standing, kept: Sequence[Kept]
+    settings: Settings, cleaning: ReferenceCleaning, pid: str, one: Standing, kept: Sequence[Kept]
 ) -> list[Difference]:
-    reference = Reference(
-        Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid,
-        clock_skew_max_ms=settings.clock_skew_max_s * 1_000,
-        event_age_max_ms=settings.event_age_max_s * 1_000,
-        historical_sources=frozenset(settings.historical_sources),
-        decoder=decoder_of(settings),
-    )
+    pseudonymiser = Pseudonymiser(settings.pseudonym_key.reveal().encode())
+    reference = reference_of(settings, pseudonymiser.pid, cleaning)
+    reference.from_ms = settings.live_from_ms
     codes = set()
     for k in kept:
         if one.erased or k.offset <= one.fences.get(k.code, -1):

@@ -1,9 +1,10 @@
 """The store contract: what the worker needs of the place where profiles live.
 
-Two keys make a profile: its state, which only workers read, and what readers see (vector, summary).
-`Store.commit` changes both at once or neither, and only if nobody else has committed in between: a
-write carries the revision it makes, and is refused unless the stored one is exactly one less. So a
-worker that lost a partition without knowing it can do no harm.
+Two keys make a profile: its state, which only workers read, and what readers see (vector, summary);
+a third holds the traits of whoever has some. `Store.commit` changes all of them at once or none,
+and only if nobody else has committed in between: a write carries the revision it makes, and is
+refused unless the stored one is exactly one less. So a worker that lost a partition without knowing
+it can do no harm.
 
 `MemoryStore` is the contract in plain dicts, for tests and simulations; `streams.redis_store` has
 it on Redis. ``tests/contracts/test_store.py`` holds both to it.
@@ -48,6 +49,8 @@ class ProfileWrite(Struct, frozen=True, gc=False):
         Greatest event time applied; vector and summary are as of then.
     returns
         Whether readers may have been led elsewhere before.
+    traits
+        JSON; empty: there are none any more; None: there never were any.
     mark
         Load of history that this write finishes for the profile: a second one of the same mark is
         refused. Empty: none.
@@ -60,6 +63,7 @@ class ProfileWrite(Struct, frozen=True, gc=False):
     summary: bytes
     as_of_ms: int
     returns: bool = False
+    traits: bytes | None = None
     mark: str = ""
 
 
@@ -122,6 +126,12 @@ class Store(Protocol):
         """Return what readers see, by field, in the order of `pids`: one round trip.
 
         Empty where there is nothing. A worker does not need it; an audit does.
+        """
+
+    async def traits(self, pids: Sequence[str]) -> list[bytes | None]:
+        """Return traits as readers see them, in the order of `pids`, None where there are none.
+
+        A worker does not need it; an audit does.
         """
 
     async def commit(self, writes: Sequence[Write]) -> list[bool]:
@@ -213,6 +223,11 @@ def state_key(pid: str) -> str:
 def profile_key(pid: str) -> str:
     """Key of the hash that readers see."""
     return f"profile:{{{pid}}}"
+
+
+def traits_key(pid: str) -> str:
+    """Key of a person's traits, in the same slot."""
+    return f"traits:{{{pid}}}"
 
 
 def mark_key(pid: str, mark: str) -> str:

@@ -125,7 +125,7 @@ def _answers_now(bucket: Bucket, places: NDArray[np.intp], dtype: np.dtype[np.vo
     """What is known at the moment of those whose moment it is."""
     pids = [bucket.pids[k] for k in places.tolist()]
     at_ms = bucket.at_ms[places]
-    own, (_, shown) = bucket.fold.stored(pids).rows, bucket.fold.shown(pids)
+    own, shown = bucket.fold.stored(pids).rows, bucket.fold.shown(pids).rows
     found = np.zeros(len(places), dtype=dtype)
     is_known = shown["core.n_accepted"] > 0
     found["as_of"] = shown["core.as_of"]

@@ -299,13 +299,15 @@ class Updater:
                 strict=True,
             )
         }
-        for k in links:
-            write, owner = writes[pids[k]], processed.relinked.owner(int(processed.place[k]))
+        for k, known in links.items():
+            write, owner = writes[pids[k]], known.owner
             assert isinstance(write, ProfileWrite)
             writes[write.pid] = (
-                Move(write.pid, write.rev, write.state, owner)
+                Move(write.pid, write.rev, write.state, owner.owner)
                 if owner
-                else msgspec.structs.replace(write, returns=True)
+                else msgspec.structs.replace(
+                    write, returns=bool(known.claims), traits=processed.traits[k]
+                )
             )
         if self._load_id:
             self._mark(prepared, writes)

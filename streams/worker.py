@@ -302,6 +302,7 @@ class Worker:
                 seconds=work.seconds,
                 readable_s=np.maximum(readable_s, 0.0),
                 n_conflicts=n_refused,
+                n_traits_ignored=prepared.n_traits_ignored,
                 arena_rows=len(self._updater.arena),
                 committed_at_s=now_s,
                 n_unknown_items=int(prepared.is_unknown.sum()),

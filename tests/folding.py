@@ -19,6 +19,7 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
 from profiler.spec import DEFAULT_SPEC, Spec
 from profiler.state import Stored, decode_states, encode_states, encode_tombstone
+from profiler.traits import NO_RULES, TraitRules
 
 KEY = b"a test key, not a secret, 32 bytes and more"
 
@@ -27,7 +28,8 @@ KEY = b"a test key, not a secret, 32 bytes and more"
 class Fold:
     """Stored states by pid after any number of batches, and what readers see.
 
-    Looks wait in `looks` until `settle`, or until a test delivers some of them itself.
+    Looks wait in `looks` until `settle`, or until a test delivers some of them itself. Without
+    `rules` no traits are kept.
     """
 
     spec: Spec = DEFAULT_SPEC
@@ -37,10 +39,12 @@ class Fold:
     summaries: dict[str, bytes] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
+    rules: TraitRules = NO_RULES
+    traits: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pseudonymiser = Pseudonymiser(KEY)
-        self.preparer = Preparer(self.pseudonymiser, self.screen)
+        self.preparer = Preparer(self.pseudonymiser, self.screen, rules=self.rules)
         self.bank = ModelBank(self.spec)
 
     def apply(
@@ -78,6 +82,11 @@ class Fold:
             self.states[pid] = value
             self.vectors.pop(pid, None)
             self.moved.pop(pid, None)
+            # As `ProfileWrite.traits`: who never had any has none to take away.
+            if (shown := processed.traits.get(k)) is not None or processed.relinked.owner(place):
+                self.traits.pop(pid, None)
+            if shown:
+                self.traits[pid] = shown
             if owner := processed.relinked.owner(place):
                 self.moved[pid] = owner
             else:
@@ -90,6 +99,7 @@ class Fold:
             )
             self.vectors.pop(pid, None)
             self.moved.pop(pid, None)
+            self.traits.pop(pid, None)
 
     def _decode(self, pids: Sequence[str]) -> Stored:
         return decode_states([self.states.get(p) for p in pids], self.spec, {})

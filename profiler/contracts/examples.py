@@ -113,7 +113,7 @@ EXAMPLES: Final[Sequence[Event]] = (
         event_id="n-1",
         user_id="alice",
         anonymous_id="cookie-51f0",
-        traits={"plan": "gold", "age": 34, "newsletter": True, "referrer": None},
+        traits={"plan": "gold", "age": 34, "newsletter": True, "tags": ["new"], "referrer": None},
     ),
     Consent(
         ts=_TS + 12_000,

@@ -8,6 +8,7 @@ from profiler.contracts.document import VERSION, to_json
 from profiler.privacy.pseudonym import PID_LENGTH
 from profiler.spec import DEFAULT_SPEC, ROW_BYTES_MAX
 from profiler.tokens import NAMED_KINDS
+from profiler.traits import TRAIT_NAMES_MAX, TRAITS_BYTES_MAX, UNION_VALUES_MAX
 
 NAMES_MAX: Final = 1_000_000
 SUMMARY_BYTES_MAX: Final = 16_384
@@ -15,8 +16,8 @@ FENCE_ENTRIES_MAX: Final = 20_000
 """Two topics of 10,000 partitions; with the default partitioner there is one."""
 _STATE_HEADER_BYTES: Final = 17
 _FENCE_ENTRY_BYTES: Final = 13
-LINKS_BYTES_MAX: Final = 10_240
-"""64 claims, 64 members and 16 ties."""
+LINKS_BYTES_MAX: Final = 18_432
+"""64 claims, 64 members, 16 ties, and traits."""
 _STATE_BYTES_MAX: Final = (
     _STATE_HEADER_BYTES
     + ROW_BYTES_MAX
@@ -34,7 +35,7 @@ def redis_keys() -> dict[str, bytes]:
         "description": (
             "{pid} is the keyed pseudonym of a subject: HMAC-SHA-256(key, kind NUL id), first 16 "
             f"bytes, URL-safe base64 without padding ({PID_LENGTH} characters). The braces are "
-            "part of the key: a cluster hash tag, so that both keys of a profile live in one slot "
+            "part of the key: a cluster hash tag, so that all keys of a profile live in one slot "
             "and change atomically. Readers accept fields they do not know."
         ),
         "keys": [
@@ -49,6 +50,7 @@ def redis_keys() -> dict[str, bytes]:
             _REACHED,
             _LOADS,
             _LOADED,
+            _TRAITS,
         ],
     }
     return {"redis-keys.json": to_json(document)}
@@ -96,6 +98,25 @@ _PROFILE: Final[dict[str, Any]] = {
 }
 
 
+_TRAITS: Final[dict[str, Any]] = {
+    "key": "traits:{pid}",
+    "pattern": f"^traits:\\{{[A-Za-z0-9_-]{{{PID_LENGTH}}}\\}}$",
+    "type": "string",
+    "readers": "anyone who reads profiles",
+    "ttl": "PROFILER_STATE_TTL_S, renewed by every commit",
+    "bytes_max": TRAITS_BYTES_MAX,
+    "entries_max": TRAIT_NAMES_MAX,
+    "encoding": "JSON object, UTF-8, by name of the trait",
+    "description": (
+        "What `identify` events told of a person, where they told something that counts. Of each "
+        "trait a list of [value, source, ms since 1970]: one, or for a set at most "
+        f"{UNION_VALUES_MAX}, the latest first. Values are texts, numbers, true and false; of what "
+        "identifies people (e-mail, phone, name …) they are keyed hashes. Written and deleted "
+        "together with the profile; there is none beside `moved_to`."
+    ),
+}
+
+
 def _state() -> dict[str, Any]:
     return {
         "key": "state:{pid}",
@@ -109,7 +130,7 @@ def _state() -> dict[str, Any]:
             {
                 "offset": 0,
                 "bytes": 1,
-                "content": "format: 1 row, 2 tombstone, 3 row with links and ties",
+                "content": "format: 1 row, 2 tombstone, 3 row with links, traits and ties",
             },
             {"offset": 1, "bytes": 8, "content": "spec hash; zero in a tombstone"},
             {"offset": 9, "bytes": 8, "content": "rev: unsigned, little-endian"},
@@ -140,7 +161,10 @@ def _state() -> dict[str, Any]:
             {
                 "offset": "after that",
                 "bytes": f"at most {LINKS_BYTES_MAX}",
-                "content": "format 3: links and ties; 2 where there were some: links; msgpack",
+                "content": (
+                    "format 3: links, traits and ties, as msgpack; "
+                    "format 2, where there were some: links"
+                ),
             },
         ],
     }

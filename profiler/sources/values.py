@@ -166,14 +166,14 @@ def first_of(fields: Fields, *names: str) -> object:
 
 
 def flat_traits(traits: Fields) -> Fields:
-    """Traits that are single values, those of nested objects as ``address.city``.
+    """Traits that are single values or lists of them, those of nested objects as ``address.city``.
 
-    The rest is left out: lists, what is too long, and what is too much.
+    The rest is left out: deeper objects, what is too long, and what is too much.
 
     Examples
     --------
-    >>> flat_traits({"plan": "pro", "address": {"city": "Oslo"}, "tags": ["a"]})
-    {'plan': 'pro', 'address.city': 'Oslo'}
+    >>> flat_traits({"plan": "pro", "address": {"city": "Oslo"}, "tags": ["a", ["b"]]})
+    {'plan': 'pro', 'address.city': 'Oslo', 'tags': ['a']}
     """
     pairs: list[tuple[str, Any]] = []
     for name, value in traits.items():
@@ -181,14 +181,21 @@ def flat_traits(traits: Fields) -> Fields:
             pairs += [(f"{name}.{inner}", one) for inner, one in value.items()]
         else:
             pairs.append((name, value))
-    kept = [
-        (name, value)
-        for name, value in pairs
-        if 0 < len(name) <= NAME_CHARS_MAX
-        and (not isinstance(value, str) or len(value) <= TRAIT_CHARS_MAX)
-        and not isinstance(value, dict | list)
-    ]
+    kept = []
+    for name, value in pairs:
+        if isinstance(value, list):
+            several = [one for one in value if _is_trait(one)][:TRAITS_MAX]
+            if several and 0 < len(name) <= NAME_CHARS_MAX:
+                kept.append((name, several))
+        elif _is_trait(value) and 0 < len(name) <= NAME_CHARS_MAX:
+            kept.append((name, value))
     return dict(kept[:TRAITS_MAX])
+
+
+def _is_trait(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= TRAIT_CHARS_MAX
+    return not isinstance(value, dict | list)
 
 
 _UNITS: Final = ((1e14, 1), (1e17, 1_000), (1e20, 1_000_000))

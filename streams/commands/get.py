@@ -64,7 +64,7 @@ def command(
     if as_of is None:
         key = settings.pseudonym_key.reveal()
         with ProfileClient(settings.store_url, key, timeout_s=settings.store_timeout_s) as client:
-            profile = client.get(subject, ties=with_ties)
+            profile = client.get(subject, ties=with_ties, traits=True)
     else:
         profile = _at(settings, subject, as_of, options)
     if profile is None:
@@ -106,6 +106,7 @@ def _as_dict(profile: Profile, now_ms: int, with_vector: bool) -> dict[str, Any]
         "spec": profile.spec,
         "interests": {kind: profile.top(kind) for kind in KINDS},
         "summary": profile.summary,
+        "traits": {name: [v._asdict() for v in told] for name, told in profile.traits.items()},
     }
     if profile.ties:
         found["ties"] = [tie._asdict() for tie in profile.ties]

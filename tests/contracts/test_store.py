@@ -113,6 +113,10 @@ def write(pid: str, rev: int, row: bytes = b"row") -> ProfileWrite:
     return ProfileWrite(pid, rev, encoded(rev, row), b"vector" + row, b'{"row":1}', 1_700_000 + rev)
 
 
+def told(write: ProfileWrite, traits: bytes) -> ProfileWrite:
+    return msgspec.structs.replace(write, traits=traits)
+
+
 def erasure(pid: str, rev: int) -> Erasure:
     return Erasure(pid, rev, encode_tombstone(rev, erased_at_ms=1_700_000))
 
@@ -235,6 +239,35 @@ def test_an_erased_profile_is_gone_for_readers_and_its_tombstone_stays(play: Pla
         assert rig.profile("a") == {}
         assert await rig.store.commit([write("a", 2)]) == [False]
         assert await rig.store.load(["a"]) == [tombstone.state]
+
+    play(scenario)
+
+
+def test_traits_come_and_go_with_the_profile_that_shows_them(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        pids = ["kept", "changed", "taken", "erased", "moved", "returned", "none"]
+        first = [told(write(pid, 1), b'{"plan":[]}') for pid in pids[:-1]]
+        await rig.store.commit([*first, write("none", 1)])
+
+        written = await rig.store.commit(
+            [
+                write("kept", 2),
+                told(write("changed", 2), b'{"city":[]}'),
+                told(write("taken", 2), b""),
+                erasure("erased", 2),
+                Move("moved", 2, encoded(2), "kept"),
+                msgspec.structs.replace(
+                    told(write("returned", 2), b"{}"), returns=True, mark="m" * 16
+                ),
+                told(write("none", 1), b'{"stale":[]}'),
+            ]
+        )
+
+        assert written == [True] * 6 + [False]
+        assert await rig.store.traits(["missing", *pids]) == [
+            *(None, b'{"plan":[]}', b'{"city":[]}', None, None, None, b"{}", None)
+        ]
+        assert await rig.store.traits([]) == []
 
     play(scenario)
 

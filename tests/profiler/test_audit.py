@@ -13,6 +13,7 @@ from profiler.ledger import LedgerCheck
 from profiler.recompute import Reference
 from profiler.reference import HOUR_MS, SUMS, TOP_LISTS, ReferencePerson
 from profiler.spec import DEFAULT_SPEC
+from profiler.traits import Told, one_trait
 
 NOW = 1_700_000_000_000
 
@@ -232,3 +233,25 @@ def test_an_event_of_which_nobody_knows_is_neither_lost_nor_duplicated(
     check.see("a", [clicks] + [0] * 11)
 
     assert (check.lost, check.duplicated) == (lost, duplicated)
+
+
+def test_traits_that_are_not_as_told_are_named_without_their_values() -> None:
+    people = people_of("a", "b")
+    said = Told(7, 1, '"gold"', "crm")
+    expected = {pid: {"plan": [said]} for pid in ("a", "b", "c", "d")}
+    auditor = Auditor(people, traits=expected)
+    rows = {pid: row_of(person) for pid, person in people.items()}
+    auditor.see("a", rows["a"], traits=one_trait("plan", said))
+    auditor.see("b", rows["b"], traits=one_trait("plan", said._replace(ts=8)))
+    # Nothing is known of these but traits.
+    auditor.see("c", DEFAULT_SPEC.empty(1)[0], traits=one_trait("plan", said))
+    auditor.see("e", DEFAULT_SPEC.empty(1)[0], traits=one_trait("city", said))
+
+    found = auditor.comparison()
+
+    assert (found.profiles, found.mismatched, found.missing) == (5, 3, 1)
+    assert [(d.pid, d.column, d.expected, d.actual) for d in found.differences] == [
+        ("b", "trait plan", "said at 7", "said at 8"),
+        ("e", "trait city", "none", "said at 7"),
+        ("d", "profile", "stored", "none"),
+    ]

@@ -102,7 +102,7 @@ WRONG: list[tuple[bytes | None, str]] = [
     (wrong("action", "x - at `$.price`"), "invalid:action"),
     (wrong("currency", "EUR\n"), "invalid:currency"),
     (wrong("traits", {"a": float("nan")}), "invalid:traits"),
-    (wrong("traits", {"a": [1]}), "invalid:traits"),
+    (wrong("traits", {"a": [[1]]}), "invalid:traits"),
     (wrong("traits", {str(n): n for n in range(65)}), "invalid:traits"),
     (wrong("purposes", {"a": "yes"}), "invalid:purposes"),
 ]

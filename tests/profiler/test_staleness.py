@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from profiler.dedupe import Fences
+from profiler.peers import Peers
 from profiler.pipeline import visible
 from profiler.spec import DEFAULT_SPEC, Spec
-from profiler.staleness import stale
+from profiler.staleness import stale, stale_traits
 from profiler.state import decode_states, encode_states, encode_tombstone
+from profiler.traits import TraitRules
 from tests.folding import Fold
 from tests.strategies import START_MS, record
 
@@ -106,3 +108,25 @@ def test_of_a_state_of_another_spec_only_revision_and_time_are_compared() -> Non
     stored = decode_states(values, DEFAULT_SPEC, {spec.hash: spec.layout()})
 
     assert list(stale(DEFAULT_SPEC, PIDS[: len(values)], values, stored, views)) == [(1, "spec")]
+
+
+def test_traits_that_readers_see_otherwise_are_stale() -> None:
+    rules = TraitRules({"plan": "recent"})
+    fold = Fold(rules=rules)
+    told = {"type": "identify", "ts": START_MS, "traits": {"plan": "gold"}}
+    fold.apply([record({**told, "user_id": user}, k) for k, user in enumerate(NAMES)])
+    erase = {"type": "erase", "ts": START_MS, "user_id": NAMES[2]}
+    fold.apply([record(erase, 3), record({**told, "type": "click", "user_id": "dan"}, 4)])
+    pids = list(fold.states)
+    stored = decode_states(list(fold.states.values()), DEFAULT_SPEC, {})
+
+    def found(shown: dict[str, bytes]) -> list[str]:
+        seen = [shown.get(pid) for pid in pids]
+        places = stale_traits(rules, pids, stored, seen, Peers.of({}, DEFAULT_SPEC, {}))
+        return [pids[k] for k in places]
+
+    other = dict(zip(pids, (b"{}", *[fold.traits[pids[0]]] * 3), strict=True))
+    assert found(fold.traits) == []
+    assert found({}) == pids[:2]
+    # The first says something else, the third is erased, the last never told anything.
+    assert found(other) == [pids[0], pids[2], pids[3]]

@@ -19,9 +19,10 @@ from profiler.pipeline import visible
 from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import Stored, decode_states
+from profiler.traits import Traits
 from tests.folding import Fold, assert_equal
 from tests.simulation.clock import run_simulated
-from tests.simulation.member import Member
+from tests.simulation.member import RULES, Member
 from tests.simulation.world import EVENTS, STEP_S, World
 from tests.strategies import START_MS, record
 
@@ -90,7 +91,7 @@ def logs_of(seed: int) -> dict[int, list[RawRecord]]:
     chance = random.Random(f"log {seed}")
     logs: dict[int, list[RawRecord]] = {p: [] for p in range(PARTITIONS)}
     events: list[dict[str, Any]] = []
-    links = random.Random(f"links {seed}")
+    links, traits = random.Random(f"links {seed}"), random.Random(f"traits {seed}")
     for k in range(chance.randint(100, 400)):
         # The ring of recent ids is short, and whose order is unknown may be repeated too late.
         repeatable = [e for e in events[-20:] if is_ordered(e["user_id"]) and e["type"] != "follow"]
@@ -104,6 +105,7 @@ def logs_of(seed: int) -> dict[int, list[RawRecord]]:
         logs[p].append(record({**event, **fields}, len(logs[p]))._replace(partition=p))
         if (linked := _linked_event(k, links)) is not None:
             p = links.randrange(PARTITIONS)
+            linked |= _traits(k, traits) if linked["type"] == "identify" else {}
             logs[p].append(record(linked, len(logs[p]))._replace(partition=p))
     return logs
 
@@ -119,6 +121,14 @@ def _linked_event(k: int, chance: random.Random) -> dict[str, Any] | None:
         unlink = {"unlink": True} if chance.random() < 0.25 else {}
         return {**event, **anonymous, **other, **unlink, "type": "identify"}
     return None
+
+
+def _traits(k: int, chance: random.Random) -> dict[str, Any]:
+    """What an identify tells besides: who comes by it late must find the same."""
+    told = {"plan": f"p{k}", "since": k, "city": f"c{k}", "tags": f"t{chance.randrange(9)}"}
+    names = chance.sample(sorted(told), chance.randint(0, 4))
+    source = {"source": "crm"} if chance.random() < 0.3 else {}
+    return {"traits": {name: told[name] for name in names}, **source}
 
 
 def is_at_home(user_id: str) -> bool:
@@ -241,7 +251,7 @@ async def _settle(world: World) -> None:
 
 def assert_exact(world: World) -> None:
     """All profiles, fences, tombstones are those of one clean pass; bad records have letters."""
-    clean = Fold()
+    clean = Fold(rules=RULES)
     for p in world.partitions:
         clean.apply_in_parts(world.logs[EVENTS, p], [])
     clean.settle()
@@ -262,6 +272,7 @@ def assert_exact(world: World) -> None:
         ignored = ("core.recent",) if is_target else ()
         assert_equal(ours.rows, expected.rows, linear_only=not is_ordered(user_id), ignored=ignored)
         _assert_seen(world, pid, ours)
+    assert world.store.person_traits == clean.traits
     assert world.store.profiles.keys() <= found.keys()
     records = [r for p in world.partitions for r in world.logs[EVENTS, p]]
     broken = {(r.partition, r.offset) for r in records if r.value and b"dance" in r.value}
@@ -301,11 +312,11 @@ def _people(clean: Fold) -> Iterator[tuple[str, str]]:
         yield clean.pseudonymiser.pid(name.removesuffix("_id"), value), f"u{NOWHERE}"
 
 
-def _told(stored: Stored) -> tuple[list[Claim], list[str]]:
-    """Links of somebody; a clean pass knows of one home only."""
+def _told(stored: Stored) -> tuple[list[Claim], list[str], Traits]:
+    """Links and traits of somebody; a clean pass knows of one home only."""
     links = stored.links.get(0, NO_LINKS)
     claims = [msgspec.structs.replace(claim, home=0) for claim in links.claims]
-    return claims, [member.pid for member in links.members]
+    return claims, [member.pid for member in links.members], links.traits
 
 
 def _assert_tied(ours: Stored, expected: Stored) -> None:

@@ -14,6 +14,7 @@ from profiler.batch import Preparer, Screen
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
+from profiler.traits import TraitRules
 from streams.inbox import Delivery
 from streams.metrics import Metrics
 from streams.worker import Limits, Worker
@@ -24,6 +25,9 @@ from tests.simulation.world import STEP_S, SYNC_S, Place, World
 
 LIMITS: Final = Limits(
     batch_events_max=40, queue_events_max=120, arena_rows=120, durable_after_s=1.5 * SYNC_S
+)
+RULES: Final = TraitRules(
+    {"plan": "recent", "since": "first", "city": "trusted", "tags": "union"}, trusted=("crm",)
 )
 FETCH_S: Final = 0.03
 IDLE_S: Final = 0.2
@@ -67,7 +71,9 @@ class Member:
         self._context.run(before_step.set, self._goes_on)
         self.worker = Worker(
             spec=DEFAULT_SPEC,
-            preparer=Preparer(Pseudonymiser(KEY), Screen(), homes=len(world.partitions)),
+            preparer=Preparer(
+                Pseudonymiser(KEY), Screen(), homes=len(world.partitions), rules=RULES
+            ),
             bank=ModelBank(DEFAULT_SPEC),
             store=StoreHandle(self),
             dead_letters=Letters(self),

@@ -17,11 +17,13 @@ from profiler.identity import NO_LINKS
 from profiler.linking import Linker
 from profiler.records import Record
 from profiler.state import REV_SLICE, revision_bytes
+from profiler.traits import TraitRules, Traits
 from streams.acknowledgements import Acknowledgements
 from streams.committer import Committer
 from streams.homes import Homes
 from streams.inbox import Delivery, Inbox
 from streams.memory_store import MemoryStore
+from streams.store import Move
 from streams.updater import Work
 from streams.worker import Worker
 from tests.simulation.campaign import failure, faults_of
@@ -180,6 +182,29 @@ def apply_all_of_a_forward_wherever_it_comes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(profiler.batch, "at_home", greedy)
 
 
+def keep_the_traits_that_come_last(patch: pytest.MonkeyPatch) -> None:
+    joined = TraitRules.joined
+
+    def forgetful(rules: TraitRules, *several: Traits) -> Traits:
+        latest = joined(rules, several[-1])
+        return Traits({**several[0].known, **latest.known}, latest.end)
+
+    patch.setattr(TraitRules, "joined", forgetful)
+
+
+def leave_traits_with_whoever_moved(patch: pytest.MonkeyPatch) -> None:
+    commit = MemoryStore._commit
+
+    def careless(store: MemoryStore, write: Any) -> bool:
+        traits = store.person_traits.get(write.pid)
+        is_written = commit(store, write)
+        if is_written and isinstance(write, Move) and traits:
+            store.person_traits[write.pid] = traits
+        return is_written
+
+    patch.setattr(MemoryStore, "_commit", careless)
+
+
 PLANTS: Final = (
     acknowledge_before_the_commit,
     drop_the_fence,
@@ -195,6 +220,8 @@ PLANTS: Final = (
     tell_only_what_is_new,
     tell_before_it_is_written,
     apply_all_of_a_forward_wherever_it_comes,
+    keep_the_traits_that_come_last,
+    leave_traits_with_whoever_moved,
 )
 
 

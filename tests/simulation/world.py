@@ -157,7 +157,9 @@ class World:
     def lose_unsynced_writes(self) -> None:
         """Restart the store with what it has on disk."""
         if self.syncs != "never":
-            self.store.states, self.store.profiles = dict(self._disk[0]), dict(self._disk[1])
+            states, profiles, traits = self._disk
+            self.store.states, self.store.profiles = dict(states), dict(profiles)
+            self.store.person_traits = dict(traits)
         self.incarnation += 1
 
     def is_done(self) -> bool:
@@ -173,7 +175,8 @@ class World:
                 task.result()
 
     def _sync(self) -> None:
-        self._disk = dict(self.store.states), dict(self.store.profiles)
+        store = self.store
+        self._disk = dict(store.states), dict(store.profiles), dict(store.person_traits)
         self.n_syncs += 1
 
     async def _sync_now_and_then(self) -> None:

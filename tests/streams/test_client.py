@@ -18,11 +18,12 @@ from profiler.errors import ConfigurationError, CorruptState, StoreUnavailable, 
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import revision_bytes
+from profiler.traits import Value
 from streams.client import AsyncProfileClient, Profile, ProfileClient
 from streams.embedded import EmbeddedStore
 from streams.reader import Layout
 from streams.redis_store import RedisStore
-from streams.store import ProfileWrite, profile_key, spec_key
+from streams.store import ProfileWrite, profile_key, spec_key, traits_key
 from tests.servers.valkey_cluster import ValkeyCluster
 
 KEY = "k" * 32
@@ -164,6 +165,49 @@ def test_one_profile_can_be_asked_for_by_any_id_of_an_event(url: str) -> None:
 
     alice, device = PIDS.pid("user", "alice"), PIDS.pid("device", "d1")
     assert [p and p.pid for p in found] == [alice, alice, device, alice, None, None]
+
+
+@both_clients
+def test_traits_come_only_if_asked_for_and_also_of_whoever_has_joined(
+    url: str, read: GetMany
+) -> None:
+    told = {"plan": [["gold", "crm", 7]], "tags": [["b", "", 9], ["a", "", 8]]}
+    alice = PIDS.pid("user", "alice")
+    with redis.Redis.from_url(url) as admin:
+        admin.set(traits_key(alice), msgspec.json.encode(told))
+    change(url, profile_key(PIDS.pid("anonymous", "a1")), {"moved_to": alice})
+
+    (without,) = read(url, ["alice"])
+    with ProfileClient(url, KEY) as client:
+        joined, device = client.get_many(["anonymous:a1", "device:d1"], traits=True)
+        one = client.get("alice", traits=True)
+
+    assert without is not None
+    assert without.traits == {}
+    assert joined is not None
+    assert joined.traits == {
+        "plan": (Value("gold", "crm", 7),),
+        "tags": (Value("b", "", 9), Value("a", "", 8)),
+    }
+    assert one is not None
+    assert one.traits == joined.traits
+    assert device is not None
+    assert device.traits == {}
+
+
+def test_a_reader_finds_an_e_mail_address_by_its_hash(url: str) -> None:
+    with ProfileClient(url, KEY) as client:
+        found, same = client.digest("email", " Ann@X.org"), client.digest("E-Mail", "ann@x.org")
+
+    assert found == same == PIDS.pid("trait:email", "ann@x.org")
+
+
+def test_traits_that_no_worker_writes_are_refused(url: str) -> None:
+    with redis.Redis.from_url(url) as admin, ProfileClient(url, KEY) as client:
+        admin.set(traits_key(PIDS.pid("user", "alice")), b'{"plan":"gold"}')
+
+        with pytest.raises(CorruptState, match="profile:"):
+            client.get("alice", traits=True)
 
 
 def test_slices_have_the_names_of_the_spec(url: str) -> None:

@@ -29,6 +29,7 @@ def full() -> Metrics:
             seconds={"decode": 0.001, "write": 0.002},
             readable_s=np.array([0.004] * 7),
             n_conflicts=3,
+            n_traits_ignored=2,
             arena_rows=5,
             committed_at_s=1_700_000_000.0,
         )
@@ -60,6 +61,7 @@ def test_a_batch_is_counted_by_outcome_reason_and_step() -> None:
     assert metrics.value("profiler_batch_seconds_sum", step="write") == 0.002
     assert metrics.value("profiler_event_to_readable_seconds_count") == 7
     assert metrics.value("profiler_commit_conflicts_total") == 3
+    assert metrics.value("profiler_traits_ignored_total") == 2
     assert metrics.value("profiler_arena_rows") == 5
     assert metrics.value("profiler_last_commit_timestamp_seconds") == 1_700_000_000.0
 

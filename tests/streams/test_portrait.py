@@ -10,12 +10,13 @@ import pytest
 
 from profiler.batch import Preparer, Screen
 from profiler.models.bank import ModelBank
-from profiler.pipeline import process
+from profiler.pipeline import process, visible
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states
 from profiler.tokens import hash_text
+from profiler.traits import Value
 from streams.portrait import portrait, slices
 from streams.reader import Layout, Profile
 
@@ -69,6 +70,22 @@ def test_habits_are_told_in_words(shopper: Profile) -> None:
 
 def test_money_is_what_was_spent_and_refunded(shopper: Profile) -> None:
     assert "spent 12.50, refunded 12.50 (100 %), last purchase just then" in line(shopper, "value")
+
+
+def test_traits_are_told_also_of_somebody_without_events(shopper: Profile) -> None:
+    traits = {"plan": (Value("gold", "crm", 5),), "tags": (Value("b", "", 6), Value("a", "", 5))}
+    ((vector,), (summary,)) = visible(DEFAULT_SPEC, DEFAULT_SPEC.empty(1))
+    facts = {"vector": vector, "summary": msgspec.json.decode(summary), "as_of_ms": 0}
+
+    told = msgspec.structs.replace(shopper, traits=traits)
+    stranger = msgspec.structs.replace(told, **facts)
+
+    assert line(told, "traits") == "traits     plan gold  tags b, a"
+    assert portrait(stranger, SATURDAY_MS) == [
+        f"profile    {shopper.pid}",
+        "known      no event yet",
+        "traits     plan gold  tags b, a",
+    ]
 
 
 def test_counts_are_by_type(shopper: Profile) -> None:

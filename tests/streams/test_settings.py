@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from profiler.errors import ConfigurationError
+from profiler.trait_values import is_identifying
 from streams.settings import (
     Secret,
     Settings,
@@ -42,6 +43,34 @@ def test_a_short_key_is_refused_without_being_shown() -> None:
 
     assert error.setting == "PROFILER_PSEUDONYM_KEY"
     assert "swordfish" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("given", "setting", "problem"),
+    [
+        ({"traits": "plan"}, "TRAITS", "name=rule"),
+        ({"traits": "plan=best"}, "TRAITS", "name=rule"),
+        ({"traits": "plan=recent,plan=first"}, "TRAITS", "plan twice"),
+        ({"traits": "timezone=recent"}, "TRAITS", "time_zone"),
+        ({"traits": ",".join(f"t{k}=first" for k in range(65))}, "TRAITS", "at most 64"),
+        ({"traits": "plan=trusted"}, "TRUSTED_SOURCES", "is required"),
+        ({"trusted_sources": "crm"}, "TRUSTED_SOURCES", "no effect"),
+    ],
+)
+def test_traits_that_make_no_sense_are_refused(
+    given: dict[str, str], setting: str, problem: str
+) -> None:
+    error = refusal(KEY | {f"PROFILER_{name.upper()}": text for name, text in given.items()})
+
+    assert error.setting == f"PROFILER_{setting}"
+    assert problem in error.problem
+
+
+def test_by_default_nothing_is_kept_that_tells_who_somebody_is() -> None:
+    rules = load_settings(KEY).trait_rules()
+
+    assert {name for name in rules.by_name if is_identifying(name)} == {"email", "phone"}
+    assert not rules.by_name.keys() & {"gender", "birth_year", "age", "city"}
 
 
 @pytest.mark.parametrize(

@@ -134,12 +134,13 @@ def test_pages_and_screens_are_browsed(kind: str) -> None:
     assert (event.title, event.category) == ("Home", "Docs")
 
 
-def test_identify_links_both_ids_and_keeps_single_traits() -> None:
+def test_identify_links_both_ids_and_keeps_single_traits_and_lists_of_them() -> None:
     traits = {
         "email": "peter@example.com",
         "logins": 5,
         "address": {"city": "East Greenwich", "lines": []},
-        "tags": ["a"],
+        "tags": ["a", ["b"], {"c": 1}, "x" * 1_025, 7],
+        "friends": [{"name": "Ann"}],
         "long": "x" * 1_025,
         "n" * 65: 1,
     }
@@ -152,6 +153,7 @@ def test_identify_links_both_ids_and_keeps_single_traits() -> None:
         "email": "peter@example.com",
         "logins": 5,
         "address.city": "East Greenwich",
+        "tags": ["a", 7],
     }
 
 
