@@ -25,6 +25,7 @@ from profiler.events import (
     Search,
     timestamp_ms,
 )
+from profiler.guard import guarded, verdicts
 from profiler.homing import at_home, homes_of, those_left
 from profiler.linking import Claimed, Looked, Said, Subject, looked, said_of
 from profiler.privacy.pseudonym import Pseudonymiser, subject_of
@@ -40,6 +41,8 @@ PART_RECORDS: Final = 2_048
 class Screen(Struct, frozen=True):
     """What an event's time may be, measured against its record's timestamp, never the wall clock.
 
+    And whose events the guard leaves alone.
+
     Parameters
     ----------
     clock_skew_max_ms
@@ -47,12 +50,15 @@ class Screen(Struct, frozen=True):
     event_age_max_ms
         How far before.
     historical_sources
-        Values of `source` whose events may be older than that.
+        Values of `source` whose events may be older than that; the guard does not count them.
+    exempt_sources
+        Further ones that it does not count.
     """
 
     clock_skew_max_ms: int = HOUR_MS
     event_age_max_ms: int = 3_650 * DAY_MS
     historical_sources: frozenset[str] = frozenset()
+    exempt_sources: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -85,6 +91,10 @@ class Prepared:
         (N, 3) token hashes of item, category, brand.
     content, directions
         (N,) place of the event's content in the (C, D) table of directions.
+    guarded
+        (N,) whether the guard counts the event.
+    verdict
+        (N,) what an event that is one says, 0 for all others.
     n_unused
         Records without any event.
     home
@@ -110,6 +120,8 @@ class Prepared:
     hashes: Hashes
     content: NDArray[np.intp]
     directions: Floats
+    guarded: NDArray[np.bool_]
+    verdict: Ints
     n_unused: int
     home: Ints
     claims: list[Claimed]
@@ -129,6 +141,8 @@ class _Columns(NamedTuple):
     price: Floats
     quantity: Floats
     content: NDArray[np.intp]
+    guarded: NDArray[np.bool_]
+    verdict: Ints
 
     def only(self, kept: NDArray[np.bool_]) -> _Columns:
         """Those events that are kept."""
@@ -162,6 +176,7 @@ class Preparer:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
         self._screen = screen
+        self._exempt = screen.historical_sources | screen.exempt_sources
         self._homes = homes
         self._decoder = decoder or Decoder()
         self._n_unused = 0
@@ -262,6 +277,8 @@ class Preparer:
             price=np.nan_to_num(price, copy=False, nan=0.0),
             quantity=np.array([e.quantity for e in events], dtype=np.float64),
             content=self.contents.indices(_content_keys(events, type_code)),
+            guarded=guarded(events, self._exempt),
+            verdict=verdicts(events, type_code, ts),
         )
 
     def _screened(

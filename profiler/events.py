@@ -9,83 +9,23 @@ An event type is added by one class below and its place in `AnyEvent`; see docs/
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
+from profiler.envelope import TS_MAX_MS as TS_MAX_MS  # whoever handles events needs these, too
+from profiler.envelope import Amount, Commerce, Currency, EventId, Plain, Title, Token
+from profiler.envelope import Event as Event
+from profiler.envelope import timestamp_ms as timestamp_ms
 from profiler.faultfinding import field_at_fault, is_no_object, is_unknown_type, non_finite_fields
 
 EVENT_BYTES_MAX: Final = 262_144
-TS_MAX_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z
 
-EventId = Annotated[str, Meta(min_length=1, max_length=128)]
-SubjectId = Annotated[str, Meta(min_length=1, max_length=256)]
-Token = Annotated[str, Meta(min_length=1, max_length=256)]
-Title = Annotated[str, Meta(max_length=512)]
 Text = Annotated[str, Meta(max_length=8_192)]
-Amount = Annotated[float, Meta(ge=0.0, le=1e12)]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
-Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
-TimestampMs = Annotated[int, Meta(ge=1, le=TS_MAX_MS, description="milliseconds since 1970, UTC")]
-Rfc3339 = Annotated[dt.datetime, Meta(tz=True, description="RFC 3339 with a time zone")]
 Trait = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True, gc=False):
-    """One fact about a subject at an event time: the envelope that all types share.
-
-    Parameters
-    ----------
-    ts
-        Event time: integer milliseconds UTC, or RFC 3339 text with a time zone.
-    event_id
-        The producer's own id, for dropping its duplicates. Without one the record's origin serves.
-    user_id, device_id, anonymous_id
-        At least one is needed; the first present, in this order, is the subject.
-    session_id, source
-        Optional: the producer's session, and the name of the source the event came from.
-    """
-
-    ts: TimestampMs | Rfc3339
-    event_id: EventId | None = None
-    user_id: SubjectId | None = None
-    device_id: SubjectId | None = None
-    anonymous_id: SubjectId | None = None
-    session_id: SubjectId | None = None
-    source: Token | None = None
-
-    def __post_init__(self) -> None:
-        if self.user_id is None and self.device_id is None and self.anonymous_id is None:
-            raise ValueError("one of user_id, device_id, anonymous_id is needed - at `$.subject`")
-        if self.ts.__class__ is not int and not 1 <= timestamp_ms(self.ts) <= TS_MAX_MS:
-            raise ValueError("outside 1970 to 2100 - at `$.ts`")
-
-
-class Plain(Event, frozen=True, kw_only=True, gc=False):
-    """An event that is not about an item."""
-
-    item_id: ClassVar[None] = None
-    title: ClassVar[None] = None
-    category: ClassVar[None] = None
-    brand: ClassVar[None] = None
-    price: ClassVar[None] = None
-    quantity: ClassVar[int] = 1
-
-
-class Commerce(Event, frozen=True, kw_only=True, gc=False):
-    """An event about an item of a catalogue. `price` is that of one unit."""
-
-    item_id: Token | None = None
-    title: Title | None = None
-    category: Token | None = None
-    brand: Token | None = None
-    price: Amount | None = None
-    currency: Currency | None = None
-    quantity: Quantity = 1
 
 
 class Click(Commerce, tag="click", frozen=True, kw_only=True, gc=False):
@@ -166,7 +106,7 @@ class Feedback(Commerce, tag="feedback", frozen=True, kw_only=True, gc=False):
 class Identify(Plain, tag="identify", frozen=True, kw_only=True, gc=False):
     """Traits of a subject, and where several ids are present, their link, or (`unlink`) its end."""
 
-    traits: Annotated[dict[Name, Trait], Meta(max_length=64)] = {}
+    traits: Annotated[dict[Name, Trait], Meta(max_length=64)] = msgspec.field(default_factory=dict)
     unlink: bool = False
 
 
@@ -178,6 +118,13 @@ class Consent(Plain, tag="consent", frozen=True, kw_only=True, gc=False):
 
 class Erase(Plain, tag="erase", frozen=True, kw_only=True, gc=False):
     """The subject asks to be forgotten."""
+
+
+class Verdict(Plain, tag="verdict", frozen=True, kw_only=True, gc=False):
+    """Somebody looked: the subject is a machine and to be held, or none and to be released."""
+
+    automated: bool
+    reason: Annotated[str, Meta(max_length=256)] | None = None
 
 
 AnyEvent = (
@@ -195,13 +142,15 @@ AnyEvent = (
     | Identify
     | Consent
     | Erase
+    | Verdict
 )
 EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(AnyEvent)
 TYPE_NAMES: Final[tuple[str, ...]] = tuple(t.__struct_config__.tag for t in EVENT_TYPES)  # type: ignore[misc]  # tags are text
 TYPE_CODES: Final[dict[type[Event], int]] = {t: code for code, t in enumerate(EVENT_TYPES)}
 
 BEHAVIOUR_TYPES: Final[tuple[str, ...]] = TYPE_NAMES[:11]
-"""Types that change facets. `identify` and `consent` are not yet used; `erase` erases."""
+"""Types that are activity. `identify` and `consent` are not yet used; `erase` erases; `verdict` is
+about a person's activity, but none of it."""
 
 FIELDS: Final[tuple[str, ...]] = tuple(
     sorted({f.encode_name for t in EVENT_TYPES for f in msgspec.structs.fields(t)})
@@ -235,19 +184,6 @@ class Rejected(Struct, frozen=True, gc=False):
 
     index: int
     reason: str
-
-
-def timestamp_ms(ts: int | dt.datetime) -> int:
-    """Event time as integer milliseconds UTC.
-
-    Examples
-    --------
-    >>> timestamp_ms(dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.timezone.utc))
-    1000
-    """
-    if isinstance(ts, int):
-        return ts
-    return (ts - _EPOCH) // dt.timedelta(milliseconds=1)
 
 
 def decode_batch(values: Sequence[bytes | None]) -> tuple[list[AnyEvent | None], list[Rejected]]:
@@ -302,7 +238,6 @@ def event_of(fields: dict[str, object]) -> AnyEvent | str:
 
 
 _FAULTS: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DECODER: Final = msgspec.json.Decoder(AnyEvent)
 _REASON_SET: Final = frozenset(REASONS)
 _TYPE_BY_NAME: Final = dict(zip(TYPE_NAMES, EVENT_TYPES, strict=True))

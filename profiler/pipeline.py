@@ -21,6 +21,7 @@ from profiler.columns import EventColumns, Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
+from profiler.guard import VERDICT, Guarded, Guarding
 from profiler.identity import Links
 from profiler.linking import Linker, Relinked
 from profiler.models.bank import ModelBank
@@ -64,6 +65,8 @@ class Processed:
         Kept predictions whose outcome is now known, to be learnt.
     relinked
         Links, owners and looks, see `profiler.linking.Relinked`; places are among the batch's pids.
+    guarded
+        Who is held now and was not, or the reverse; places are among the batch's pids.
     """
 
     place: NDArray[np.intp]
@@ -76,6 +79,7 @@ class Processed:
     outcomes: Counter[str]
     labels: list[Labels]
     relinked: Relinked
+    guarded: Guarded
 
     def links(self) -> dict[int, Links]:
         """Links of the people that the batch changed, by their place in `place`."""
@@ -109,12 +113,16 @@ def process(
     )
     linker = Linker(prepared.pids, prepared.home, stored, peers or Peers.of({}, spec, {}))
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
-    applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
+    gone = stored.erased.copy()
+    gone[list(erased)] = True
+    applicable, duplicates = _new_events(prepared, stored, gone, outcomes)
     lap("deduplicate")
+    guarding = Guarding(stored.rows)
+    ruled = guarding.rule(stored.rows, prepared.row, prepared.verdict, gone)
     run = _Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
     lap("update")
-    outcomes["applied"] = len(applicable) - len(failed)
+    outcomes["applied"] = len(applicable) - len(failed) + len(ruled)
     outcomes["rejected"] += len(failed)
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
@@ -125,6 +133,7 @@ def process(
     # Of somebody whose only events cannot be applied nothing is known.
     is_changed &= stored.rows["core.n_accepted"] > 0
     is_changed[list(linker.result.touched - erased.keys())] = True
+    is_changed[ruled] = True
     place = np.flatnonzero(is_changed)
     if linker.result.links:
         # Of all whom a record is about: whoever applied it before may not have come to tell.
@@ -144,6 +153,7 @@ def process(
         outcomes=outcomes,
         labels=run.labels,
         relinked=linker.result,
+        guarded=guarding.done(stored.rows, prepared.row[applicable]),
     )
 
 
@@ -176,8 +186,9 @@ class _Run:
         events = _event_columns(self.prepared, order, row, rows["core.as_of"])
         try:
             known = self.spec.features(rows, events)
-            labels = self.bank.predict(known, rows, events)
             self.spec.update(rows, events)
+            # Last, as what is learnt depends on who is held by now; no facet writes what it reads.
+            labels = self.bank.predict(known, rows, events)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
         if len(place) == len(self.stored.rows):
@@ -212,14 +223,13 @@ def _erasures(prepared: Prepared) -> dict[int, int]:
 
 
 def _new_events(
-    prepared: Prepared, stored: Stored, erased: dict[int, int], outcomes: Counter[str]
+    prepared: Prepared, stored: Stored, gone: NDArray[np.bool_], outcomes: Counter[str]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Events that change a facet and have not been applied yet, in arrival order; duplicates."""
-    gone = stored.erased.copy()
-    gone[list(erased)] = True
+    """Behaviour that has not been applied yet, in arrival order; duplicates."""
     is_gone = gone[prepared.row]
-    unused = ~is_gone & (prepared.type_code >= len(BEHAVIOUR_TYPES))
-    left = np.flatnonzero(~is_gone & ~unused)
+    is_behaviour = prepared.type_code < len(BEHAVIOUR_TYPES)
+    unused = ~is_gone & ~is_behaviour & (prepared.type_code != VERDICT)
+    left = np.flatnonzero(~is_gone & is_behaviour)
     outcomes["erased"] = int(is_gone.sum())
     outcomes["accepted_unused"] = int(unused.sum()) + prepared.n_unused
 
@@ -258,6 +268,7 @@ def _event_columns(
         content=prepared.content[order],
         directions=prepared.directions,
         interest=WEIGHT_BY_TYPE[type_code],
+        guarded=prepared.guarded[order],
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
     )

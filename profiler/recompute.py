@@ -11,10 +11,20 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from profiler.decoding import Decoder
-from profiler.events import AnyEvent, Consent, Erase, Identify, timestamp_ms
+from profiler.events import (
+    BEHAVIOUR_TYPES,
+    TYPE_CODES,
+    AnyEvent,
+    Consent,
+    Erase,
+    Identify,
+    Verdict,
+    timestamp_ms,
+)
 from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply
 from profiler.reference_links import ReferenceLinks
+from profiler.reference_quarantine import ReferenceGuard
 
 LINKS_LONG: Final = 2
 """From anonymous to device to user."""
@@ -32,6 +42,8 @@ class Reference:
         historical data.
     decoder
         Knows the formats of records; that of the workers.
+    guard
+        Of the workers, too; historical sources are exempt from it.
 
     Attributes
     ----------
@@ -54,6 +66,7 @@ class Reference:
         event_age_max_ms: int,
         historical_sources: frozenset[str] = frozenset(),
         decoder: Decoder | None = None,
+        guard: ReferenceGuard | None = None,
     ) -> None:
         self.people: dict[str, ReferencePerson] = {}
         self.outcomes: Counter[str] = Counter()
@@ -64,6 +77,7 @@ class Reference:
         self._event_age_max_ms = event_age_max_ms
         self._historical_sources = historical_sources
         self._decoder = decoder or Decoder()
+        self.guard = guard or ReferenceGuard(exempt_sources=historical_sources)
 
     def feed(
         self,
@@ -150,7 +164,14 @@ class Reference:
             return "erase"
         if person.erased:
             return "erased"
-        return "applied" if apply(person, event, origin) else "duplicate"
+        if isinstance(event, Verdict):
+            person.quarantine.rule(timestamp_ms(event.ts), event.automated)
+            return "applied"
+        if not apply(person, event, origin):
+            return "duplicate"
+        name = BEHAVIOUR_TYPES[TYPE_CODES[type(event)]]
+        self.guard.see(person.quarantine, timestamp_ms(event.ts), name, event.source)
+        return "applied"
 
 
 def _origin(record: RawRecord) -> str:

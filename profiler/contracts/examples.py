@@ -23,6 +23,7 @@ from profiler.events import (
     Refund,
     Search,
     Transaction,
+    Verdict,
 )
 
 _TS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -119,6 +120,7 @@ EXAMPLES: Final[Sequence[Event]] = (
         purposes={"personalisation": True, "advertising": False},
     ),
     Erase(ts=_TS + 13_000, event_id="x-1", user_id="alice"),
+    Verdict(ts=_TS + 14_000, event_id="v-1", user_id="alice", automated=False, reason="a reseller"),
 )
 
 
