@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final, Literal
 
+import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from profiler.columns import Ints, Rows
@@ -48,6 +49,38 @@ class Guarded(Struct, frozen=True):
 
     transitions: list[Transition]
     n_events: Counter[str]
+
+
+UNGUARDED: Final = Guarded([], Counter())
+"""Nothing."""
+
+
+class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the topic of alerts tells: a profile is held from now on, or no longer."""
+
+    pid: Annotated[str, Meta(description="profile id; the record's key too")]
+    held: Annotated[bool, Meta(description="whether it is held now")]
+    reason: Annotated[
+        Literal["rate", "rhythm", "operator"] | None,
+        Meta(description="why: too many events at once, never a rest, somebody said so"),
+    ] = None
+    since: Annotated[int, Meta(ge=1, description="event time, ms UTC")] | None = None
+
+
+def alerts_of(pids: Sequence[str], guarded: Guarded) -> list[Alert]:
+    """Alerts of a batch's transitions."""
+    return [
+        msgspec.convert(
+            {
+                "pid": pids[one.place],
+                "held": bool(one.reason),
+                "reason": one.reason or None,
+                "since": one.since_ms or None,
+            },
+            Alert,
+        )
+        for one in guarded.transitions
+    ]
 
 
 def guarded(events: Sequence[AnyEvent], exempt: frozenset[str]) -> NDArray[np.bool_]:

@@ -9,9 +9,11 @@ import time
 from msgspec import Struct
 
 from profiler.batch import Preparer, Screen
+from profiler.facets.quarantine import Guard
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
-from profiler.spec import DEFAULT_SPEC
+from profiler.spec import DEFAULT_SPEC, guarded_spec
+from streams.alerts import KafkaAlerts
 from streams.broker import security_of
 from streams.deadletter import KafkaDeadLetters
 from streams.formats import decoder_of
@@ -30,7 +32,7 @@ class Assembly(Struct, frozen=True):
     ----------
     worker
         Ready to run.
-    store, dead_letters, forwards
+    store, dead_letters, forwards, alerts
         Its edges; connected when they are first used.
     metrics
         What it counts.
@@ -41,11 +43,13 @@ class Assembly(Struct, frozen=True):
     dead_letters: KafkaDeadLetters
     forwards: KafkaForwards
     metrics: Metrics
+    alerts: KafkaAlerts
 
     async def close(self) -> None:
         """Let go of connections."""
         await self.dead_letters.close()
         await self.forwards.close()
+        await self.alerts.close()
         await self.store.close()
 
 
@@ -67,8 +71,9 @@ def assemble(settings: Settings) -> Assembly:
         security,
     )
     forwards = KafkaForwards(settings.brokers, settings.topic("forwarded"), security)
+    alerts = KafkaAlerts(settings.brokers, settings.topic("alerts"), security)
     worker = Worker(
-        spec=DEFAULT_SPEC,
+        spec=guarded_spec(guard(settings)),
         preparer=Preparer(
             Pseudonymiser(settings.pseudonym_key.reveal().encode()),
             screen(settings),
@@ -89,8 +94,9 @@ def assemble(settings: Settings) -> Assembly:
         ),
         topics=Topics(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
+        alerts=alerts,
     )
-    return Assembly(worker, store, dead_letters, forwards, metrics)
+    return Assembly(worker, store, dead_letters, forwards, metrics, alerts)
 
 
 def open_store(settings: Settings) -> RedisStore:
@@ -109,4 +115,14 @@ def screen(settings: Settings) -> Screen:
         clock_skew_max_ms=settings.clock_skew_max_s * 1_000,
         event_age_max_ms=settings.event_age_max_s * 1_000,
         historical_sources=frozenset(settings.historical_sources),
+        exempt_sources=frozenset(settings.guard_exempt_sources),
+    )
+
+
+def guard(settings: Settings) -> Guard:
+    """What no person does, as the settings want it."""
+    return Guard(
+        events_max=settings.guard_events,
+        window_ms=settings.guard_s * 1_000,
+        rhythm=settings.guard_rhythm,
     )

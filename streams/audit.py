@@ -27,6 +27,7 @@ from profiler.ledger import LedgerCheck
 from profiler.peers import Peers
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
+from profiler.reference_quarantine import ReferenceGuard
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
 from profiler.staleness import stale
@@ -122,6 +123,12 @@ async def audit(
         event_age_max_ms=settings.event_age_max_s * 1000,
         historical_sources=frozenset(settings.historical_sources),
         decoder=decoder_of(settings),
+        guard=ReferenceGuard(
+            settings.guard_events,
+            settings.guard_s * 1000,
+            settings.guard_rhythm,
+            frozenset(settings.historical_sources + settings.guard_exempt_sources),
+        ),
     )
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:

@@ -32,6 +32,7 @@ COMMANDS: Final = (
     "deadletter",
     "topics",
     "identity",
+    "quarantine",
     "schemas",
     "bench",
 )

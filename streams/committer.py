@@ -8,6 +8,7 @@ from typing import Protocol
 
 from profiler.errors import StoreRestarted
 from profiler.forwarding import look_record
+from profiler.guard import Alert, alerts_of
 from profiler.records import Chunk, Forward, Record
 from streams.deadletter import DeadLetter
 from streams.log import get_logger
@@ -42,12 +43,19 @@ class Forwards(Protocol):
         """Give what a home partition holds before an offset: all of it, or its last million."""
 
 
+class Alerts(Protocol):
+    """Where it is told whom somebody should look at."""
+
+    async def send(self, alerts: Sequence[Alert]) -> None:
+        """Return once they are kept."""
+
+
 class Committer:
     """Writes computed batches, one after another.
 
     Parameters
     ----------
-    store, dead_letters, forwards
+    store, dead_letters, forwards, alerts
         The edges.
     patience
         For edges that are away.
@@ -69,6 +77,7 @@ class Committer:
         updater: Updater,
         compute: Compute,
         topic: str,
+        alerts: Alerts | None = None,
     ) -> None:
         self._store = store
         self._dead_letters = dead_letters
@@ -77,6 +86,7 @@ class Committer:
         self._updater = updater
         self._compute = compute
         self._topic = topic
+        self._alerts = alerts
 
     async def write(self, work: Work) -> set[str]:
         """Send a batch; give the people whose write was refused.
@@ -88,7 +98,12 @@ class Committer:
         """
         started = time.perf_counter()
         # Letters before profiles: the fence would keep the record from ever coming again.
-        await together(self._send_letters(work), self._send_forwards(work), self._put_reached(work))
+        await together(
+            self._send_letters(work),
+            self._send_alerts(work),
+            self._send_forwards(work),
+            self._put_reached(work),
+        )
         refused: set[str]
         refused, _ = await together(self._commit(work.writes), self._put_names(work))
         await self._send_looks(work, refused)
@@ -114,7 +129,7 @@ class Committer:
             again = await self._compute(chunks)
             self._check_revisions(refused, attempted, again)
             # What fails on the row as it is now may not have failed before.
-            await self._send_letters(again)
+            await together(self._send_letters(again), self._send_alerts(again))
             refused = await self._commit(again.writes)
             await self._send_looks(again, refused)
             chunks = again.records_of(refused)
@@ -130,6 +145,12 @@ class Committer:
         letters = [DeadLetter(record, reason) for record, reason in rejected_records(work)]
         if letters:
             await self._patience.until_done(lambda: self._dead_letters.send(letters))
+
+    async def _send_alerts(self, work: Work) -> None:
+        """Before profiles too: once they are written nobody can tell what they were before."""
+        edge, alerts = self._alerts, alerts_of(work.prepared.pids, work.processed.guarded)
+        if edge is not None and alerts:
+            await self._patience.until_done(lambda: edge.send(alerts))
 
     async def _send_forwards(self, work: Work) -> None:
         if forwards := work.prepared.forwards:

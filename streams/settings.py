@@ -129,6 +129,24 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
         Meta(description="sources whose events may be older than that; separated by commas"),
     ] = ("taobao", "online-retail", "retailrocket", "rees46", "otto", "yoochoose", "movielens")
+    guard_events: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="events within `PROFILER_GUARD_S` from which on it is a machine; 0: off",
+        ),
+    ] = 1_500
+    guard_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="length of the window of event time for it, s")
+    ] = 60
+    guard_rhythm: Annotated[
+        bool, Meta(description="hold who never rests for two days and nights; see quarantine.md")
+    ] = True
+    guard_exempt_sources: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
+        Meta(description="sources that are not judged, nor are the historical ones; with commas"),
+    ] = ()
     format: Annotated[
         Literal["auto", "native", "cloudevents", "snowplow", "ga4", "segment", "mapping"],
         Meta(description="what records of events are: one format, or each recognised by itself"),
@@ -292,7 +310,7 @@ def settings_table() -> str:
     rows = ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
     for field in msgspec.structs.fields(Settings):
         kind, meta = get_args(field.type)
-        is_empty = field.default in ("", Secret(""))
+        is_empty = field.default in ("", (), Secret(""))
         shown = "–" if is_empty else f"`{as_text(field.default)}`"
         default = "required" if field.required else shown
         meaning = (meta.description or "").replace("|", "\\|")

@@ -28,7 +28,7 @@ from profiler.records import Chunk
 from profiler.spec import Spec
 from streams.acknowledgements import DURABLE_AFTER_S, Acknowledgements
 from streams.arena import Arena
-from streams.committer import Committer, DeadLetters, Forwards
+from streams.committer import Alerts, Committer, DeadLetters, Forwards
 from streams.figures import Figures
 from streams.homes import Homes, Topics
 from streams.identity import Place, reached, recognise
@@ -96,7 +96,7 @@ class Worker:
     ----------
     spec, preparer, bank
         The pure core.
-    store, dead_letters, forwards
+    store, dead_letters, forwards, alerts
         The edges.
     metrics
         Told once per batch.
@@ -126,6 +126,7 @@ class Worker:
         limits: Limits,
         topics: Topics = DEFAULT_TOPICS,
         worker_id: str = "worker",
+        alerts: Alerts | None = None,
     ) -> None:
         least = BATCHES_IN_ARENA * limits.batch_events_max
         if limits.arena_rows < least:
@@ -142,6 +143,7 @@ class Worker:
             store=store,
             dead_letters=dead_letters,
             forwards=forwards,
+            alerts=alerts,
             patience=self._patience,
             updater=self._updater,
             compute=self._compute,
@@ -316,6 +318,7 @@ class Worker:
                 n_events=len(prepared.records) + outcomes["repeated"],
                 outcomes=outcomes,
                 dead_letters=reasons,
+                guarded=work.processed.guarded,
                 seconds=work.seconds,
                 readable_s=np.maximum(readable_s, 0.0),
                 n_conflicts=n_refused,

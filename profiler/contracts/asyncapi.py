@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from profiler.contracts.document import VERSION, to_json
 from profiler.contracts.json_schema import event_components
 from profiler.events import EVENT_TYPES, REASONS, TYPE_NAMES
+from profiler.guard import Alert
 
 Action = Literal["send", "receive"]
 
@@ -63,8 +65,12 @@ TOPICS: Final[Mapping[str, Topic]] = {
         is_compacted=True,
     ),
     "alerts": Topic(
-        description="What a rule or a detector found; the key is the pid. Reserved.",
-        messages=("reserved",),
+        description=(
+            "Profiles that are held as machines from now on, or no longer; the key is the pid. "
+            "Sent just before the profile is written, at least once."
+        ),
+        messages=("alert",),
+        actions=("send",),
     ),
     "models": Topic(
         description="Weights that workers exchange; the key names model and worker. Reserved.",
@@ -120,7 +126,12 @@ def asyncapi() -> dict[str, bytes]:
             for action in topic.actions
         },
         "components": {
-            "messages": {**_event_messages(), "deadletter": _DEAD_LETTER, "reserved": _RESERVED},
+            "messages": {
+                **_event_messages(),
+                "deadletter": _DEAD_LETTER,
+                "alert": _ALERT,
+                "reserved": _RESERVED,
+            },
             "schemas": event_components("#/components/schemas/{name}"),
         },
     }
@@ -185,6 +196,17 @@ _DEAD_LETTER: Final[dict[str, Any]] = {
         },
     },
     "payload": {"description": "bytes that the broker took once"},
+}
+_ALERT: Final[dict[str, Any]] = {
+    "name": "alert",
+    "summary": "A profile is held from now on, or no longer.",
+    "payload": msgspec.json.schema_components([Alert], ref_template="{name}")[1]["Alert"],
+    "bindings": {
+        "kafka": {
+            "key": {"type": "string", "description": "the pid"},
+            "bindingVersion": "0.5.0",
+        }
+    },
 }
 _RESERVED: Final[dict[str, Any]] = {
     "name": "reserved",
