@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -83,9 +84,12 @@ def alerts_of(pids: Sequence[str], guarded: Guarded) -> list[Alert]:
     ]
 
 
+_SOURCE: Final = attrgetter("source")
+
+
 def guarded(events: Sequence[AnyEvent], exempt: frozenset[str]) -> NDArray[np.bool_]:
     """(N,) whether each event counts: not if its source is exempt."""
-    if exempt.isdisjoint({e.source for e in events}):
+    if exempt.isdisjoint(map(_SOURCE, events)):
         return np.ones(len(events), dtype=bool)
     return np.array([e.source not in exempt for e in events], dtype=bool)
 
@@ -101,40 +105,34 @@ def verdicts(events: Sequence[AnyEvent], type_code: NDArray[np.intp], ts: Ints) 
 
 
 class Guarding:
-    """Follows who is held through one batch.
+    """Follows who is held through one batch, and applies its verdicts.
 
     Parameters
     ----------
     rows
-        (R0,) rows of all its people, before anything of it is applied.
+        (R0,) rows of all its people, before anything else of it is applied; changed in place.
+    place, verdict
+        (N,) rows of its events, and what they say.
+    gone
+        (R0,) whose rows are erased: nothing is said of them any more.
+
+    Attributes
+    ----------
+    ruled
+        Places of the rows that were ruled on, one for each verdict.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        self._before: Codes = held(rows)
-
-    def rule(
+    def __init__(
         self, rows: Rows, place: NDArray[np.intp], verdict: Ints, gone: NDArray[np.bool_]
-    ) -> NDArray[np.intp]:
-        """Apply the verdicts of a batch, in place.
-
-        Parameters
-        ----------
-        place, verdict
-            (N,) of all events.
-        gone
-            (R0,) whose rows are erased.
-
-        Returns
-        -------
-        Places of the rows that were ruled on, one for each verdict.
-        """
+    ) -> None:
+        self._before: Codes = held(rows)
         said = np.flatnonzero(verdict)
         said = said[~gone[place[said]]]
+        self.ruled = place[said]
         if len(said):
             rule(rows, place[said], verdict[said])
             # What was kept to be learnt of somebody who is held now must not be.
             rows["intent.pending_n"][held(rows) > 0] = 0
-        return place[said]
 
     def done(self, rows: Rows, applied: NDArray[np.intp]) -> Guarded:
         """What became of it all.

@@ -113,32 +113,23 @@ def process(
     )
     linker = Linker(prepared.pids, prepared.home, stored, peers or Peers.of({}, spec, {}))
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
-    gone = stored.erased.copy()
-    gone[list(erased)] = True
+    gone = _gone(stored, erased)
     applicable, duplicates = _new_events(prepared, stored, gone, outcomes)
     lap("deduplicate")
-    guarding = Guarding(stored.rows)
-    ruled = guarding.rule(stored.rows, prepared.row, prepared.verdict, gone)
+    guarding = Guarding(stored.rows, prepared.row, prepared.verdict, gone)
     run = _Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
     lap("update")
-    outcomes["applied"] = len(applicable) - len(failed) + len(ruled)
+    outcomes["applied"] = len(applicable) - len(failed) + len(guarding.ruled)
     outcomes["rejected"] += len(failed)
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
-    is_changed = np.zeros(len(prepared.pids), dtype=bool)
-    is_changed[prepared.row[applicable]] = True
-    is_changed[prepared.row[duplicates]] = True
-    # Of somebody whose only events cannot be applied nothing is known.
-    is_changed &= stored.rows["core.n_accepted"] > 0
-    is_changed[list(linker.result.touched - erased.keys())] = True
-    is_changed[ruled] = True
+    seen = np.concatenate([applicable, duplicates])
+    told = [*(linker.result.touched - erased.keys()), *guarding.ruled.tolist()]
+    is_changed = _changed(stored, prepared.row[seen], told)
     place = np.flatnonzero(is_changed)
-    if linker.result.links:
-        # Of all whom a record is about: whoever applied it before may not have come to tell.
-        looked = [look.place for look in prepared.looks]
-        linker.tell_owners([*place.tolist(), *prepared.row.tolist(), *looked])
+    _tell_owners(linker, prepared, place)
     rows = stored.rows if is_changed.all() else stored.rows[place]
     vectors, summaries = visible(spec, linker.shown(spec, place, rows))
     lap("project")
@@ -155,6 +146,32 @@ def process(
         relinked=linker.result,
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
     )
+
+
+def _gone(stored: Stored, erased: dict[int, int]) -> NDArray[np.bool_]:
+    """(R0,) who is erased, or is so by this batch."""
+    gone = stored.erased.copy()
+    gone[list(erased)] = True
+    return gone
+
+
+def _tell_owners(linker: Linker, prepared: Prepared, place: NDArray[np.intp]) -> None:
+    if linker.result.links:
+        # Of all whom a record is about: whoever applied it before may not have come to tell.
+        looked = [look.place for look in prepared.looks]
+        linker.tell_owners([*place.tolist(), *prepared.row.tolist(), *looked])
+
+
+def _changed(
+    stored: Stored, rows_of_events: NDArray[np.intp], told: list[int]
+) -> NDArray[np.bool_]:
+    """(R0,) of whom something is known now that has to be written."""
+    is_changed = np.zeros(len(stored.rows), dtype=bool)
+    is_changed[rows_of_events] = True
+    # Of somebody whose only events cannot be applied nothing is known.
+    is_changed &= stored.rows["core.n_accepted"] > 0
+    is_changed[told] = True
+    return is_changed
 
 
 def visible(spec: Spec, rows: Rows) -> tuple[NDArray[np.float32], list[bytes]]:

@@ -117,19 +117,7 @@ async def audit(
         If a state was written under a spec whose layout is not in the store.
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
-    reference = Reference(
-        pid,
-        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
-        event_age_max_ms=settings.event_age_max_s * 1000,
-        historical_sources=frozenset(settings.historical_sources),
-        decoder=decoder_of(settings),
-        guard=ReferenceGuard(
-            settings.guard_events,
-            settings.guard_s * 1000,
-            settings.guard_rhythm,
-            frozenset(settings.historical_sources + settings.guard_exempt_sources),
-        ),
-    )
+    reference = _reference(settings, pid)
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
     if wait_s is not None:
         await asyncio.to_thread(wait_until_consumed, settings, wait_s)
@@ -180,6 +168,22 @@ class _LedgerLine(Struct, frozen=True):
     subject: str
     counts: dict[str, int]
     unknown: dict[str, int] = {}
+
+
+def _reference(settings: Settings, pid: Callable[[str, str], str]) -> Reference:
+    return Reference(
+        pid,
+        clock_skew_max_ms=settings.clock_skew_max_s * 1000,
+        event_age_max_ms=settings.event_age_max_s * 1000,
+        historical_sources=frozenset(settings.historical_sources),
+        decoder=decoder_of(settings),
+        guard=ReferenceGuard(
+            settings.guard_events,
+            settings.guard_s * 1000,
+            settings.guard_rhythm,
+            frozenset(settings.historical_sources + settings.guard_exempt_sources),
+        ),
+    )
 
 
 async def _scan(store: Store, auditor: Auditor, check: LedgerCheck | None) -> None:

@@ -146,9 +146,11 @@ class Quarantine(Struct, frozen=True):
         counts = _aged(known, now - before // hop_ms) + added
         counts[:, 1:] += added[:, :-1]
         rows["quarantine.windows"][seen.own] = np.minimum(counts, COUNT_MAX)
-        suspect = known.max(axis=1) + np.diff(seen.starts, append=len(hop)) >= self.guard.events_max
-        if suspect.any():
-            self._find_bursts(rows, seen.only(suspect), before[suspect], known[suspect])
+        n_events = np.diff(seen.starts, append=len(hop))
+        if known.max() + n_events.max() >= self.guard.events_max:
+            suspect = known.max(axis=1) + n_events >= self.guard.events_max
+            if suspect.any():
+                self._find_bursts(rows, seen.only(suspect), before[suspect], known[suspect])
 
     def _find_bursts(self, rows: Rows, seen: _Seen, before: Ints, known: Ints) -> None:
         """Count every window that these rows' events lie in, also those that are not kept."""
@@ -322,11 +324,13 @@ def _earlier(a: Ints, b: Ints) -> Ints:
 
 def _aged(counts: NDArray[np.integer], steps: Ints) -> Ints:
     """(R, `WINDOWS`) counts by age of the window, a number of hops later."""
-    if not steps.any():
-        return counts.astype(np.int64)
-    source = np.arange(WINDOWS) - np.minimum(steps, WINDOWS)[:, None]
-    moved = np.take_along_axis(counts, np.maximum(source, 0), axis=1)
-    return np.where(source >= 0, moved, 0).astype(np.int64)
+    aged: Ints = counts * (steps == 0)[:, None].astype(np.int64)
+    # Most rows have moved on by more than is kept: only what is left of the others is moved.
+    few = np.flatnonzero((steps > 0) & (steps < WINDOWS))
+    source = np.arange(WINDOWS) - steps[few][:, None]
+    moved = np.take_along_axis(counts[few], np.maximum(source, 0), axis=1)
+    aged[few] = np.where(source >= 0, moved, 0)
+    return aged
 
 
 def _shifted(hours: Hashes, steps: Ints) -> Hashes:
