@@ -22,6 +22,7 @@ from profiler.envelope import timestamp_ms as timestamp_ms
 from profiler.faultfinding import field_at_fault, is_no_object, is_unknown_type, non_finite_fields
 
 EVENT_BYTES_MAX: Final = 262_144
+REASON_MAX: Final = 256
 
 Text = Annotated[str, Meta(max_length=8_192)]
 Trait = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
@@ -124,7 +125,7 @@ class Verdict(Plain, tag="verdict", frozen=True, kw_only=True, gc=False):
     """Somebody looked: the subject is a machine and to be held, or none and to be released."""
 
     automated: bool
-    reason: Annotated[str, Meta(max_length=256)] | None = None
+    reason: Annotated[str, Meta(max_length=REASON_MAX)] | None = None
 
 
 AnyEvent = (

@@ -82,6 +82,32 @@ def verdict_ms(subjects: Sequence[Held], now_ms: int) -> int:
     return max([now_ms, *times])
 
 
+def field_of(subject: str) -> tuple[str, str]:
+    """Field and id under which the events of a subject name it.
+
+    Parameters
+    ----------
+    subject
+        ``user:<id>`` or plainly ``<id>``, ``device:<id>``, ``anonymous:<id>``.
+
+    Raises
+    ------
+    UsageError
+        If it is a profile id, from which nobody can tell where its events belong, or no id at all.
+
+    Examples
+    --------
+    >>> field_of("device:till-4"), field_of("alice")
+    (('device_id', 'till-4'), ('user_id', 'alice'))
+    """
+    kind, colon, subject_id = subject.partition(":")
+    if not colon or kind not in (*FIELDS, "pid"):
+        kind, subject_id = "user", subject
+    if kind == "pid" or not subject_id:
+        raise UsageError("a verdict names its subject: user:<id>, device:<id> or anonymous:<id>")
+    return FIELDS[kind], subject_id
+
+
 def send_verdict(
     settings: Settings, subject: str, ts_ms: int, *, automated: bool, reason: str | None
 ) -> None:
@@ -90,31 +116,20 @@ def send_verdict(
     Parameters
     ----------
     subject
-        ``kind:id``, or a user id as it stands.
+        See `field_of`.
     ts_ms
         Time of the verdict; the latest one counts.
 
     Raises
     ------
     UsageError
-        If the subject is a profile id: nobody can tell from it where its events belong.
+        See `field_of`.
     BrokerUnavailable
         If no broker answers.
     """
-    kind, colon, subject_id = subject.partition(":")
-    if kind == "pid" and colon:
-        raise UsageError("a verdict names its subject: user:<id>, device:<id> or anonymous:<id>")
-    if not colon or kind not in FIELDS:
-        kind, subject_id = "user", subject
-    event = {
-        "type": "verdict",
-        "ts": ts_ms,
-        FIELDS[kind]: subject_id,
-        "automated": automated,
-        "source": "operator",
-    }
-    if reason:
-        event["reason"] = reason
+    field, subject_id = field_of(subject)
+    event = {"type": "verdict", "ts": ts_ms, field: subject_id, "automated": automated}
+    event |= {"source": "operator"} | ({"reason": reason} if reason else {})
     with EventProducer.of(settings) as producer:
         producer.send_raw(subject_id.encode(), msgspec.json.encode(event))
 

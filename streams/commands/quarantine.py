@@ -8,10 +8,19 @@ from typing import Final
 import click
 import msgspec
 
+from profiler.errors import UsageError
+from profiler.events import REASON_MAX
 from streams.assembly import open_store
 from streams.console import json_option, show_json, tell
 from streams.portrait import HELD, moment
-from streams.quarantine import Held, now_ms, quarantine_of, send_verdict, verdict_ms
+from streams.quarantine import (
+    Held,
+    field_of,
+    now_ms,
+    quarantine_of,
+    send_verdict,
+    verdict_ms,
+)
 from streams.reader import ProfileReader
 from streams.settings import Settings, settings_from_process
 
@@ -76,8 +85,9 @@ def hold(subject: str, reason: str | None) -> None:
 
 def _say(subject: str, reason: str | None, *, automated: bool) -> None:
     settings = settings_from_process()
-    if reason is not None and len(reason) > 256:
-        raise click.BadParameter("at most 256 characters", param_hint="--reason")
+    field_of(subject)
+    if reason is not None and len(reason) > REASON_MAX:
+        raise UsageError(f"--reason: at most {REASON_MAX} characters")
     ts_ms = verdict_ms(_found(settings, subject), now_ms())
     send_verdict(settings, subject, ts_ms, automated=automated, reason=reason)
     tell("sent: the profile changes within seconds")

@@ -26,7 +26,7 @@ from profiler.recompute import Reference
 from profiler.records import RawRecord
 from profiler.reference_quarantine import ReferenceGuard
 from profiler.spec import DEFAULT_SPEC, guarded_spec
-from profiler.state import merge_rows
+from profiler.state import is_tombstone, merge_rows
 from tests.folding import Fold
 from tests.strategies import START_MS, record
 
@@ -211,6 +211,14 @@ def test_two_days_and_nights_without_rest_are_held_and_one_hour_of_rest_is_belie
     assert state(folded(rested)) == ("", 0)
 
 
+def test_an_hour_that_comes_too_late_completes_no_run() -> None:
+    hours = [*range(1, RESTLESS_HOURS), HOURS - 1, HOURS]
+    in_time, too_late = [*hours[:-1], 0, hours[-1]], [*hours, 0]
+
+    assert state(folded([click(MIDNIGHT_MS + h * HOUR_MS) for h in in_time]))[0] == "rhythm"
+    assert state(folded([click(MIDNIGHT_MS + h * HOUR_MS) for h in too_late])) == ("", 0)
+
+
 def test_what_apps_send_by_themselves_at_night_is_believed() -> None:
     place = {"latitude": 1.0, "longitude": 2.0}
     events = [click(MIDNIGHT_MS + k * HOUR_MS) | place | {"type": "checkin"} for k in range(HOURS)]
@@ -260,7 +268,8 @@ def test_a_verdict_on_somebody_who_is_erased_brings_nothing_back() -> None:
     erase = {"type": "erase", "ts": START_MS, "user_id": "u"}
 
     for events in ([erase, verdict(START_MS, automated=True)], [click(START_MS), erase]):
-        fold = folded([*events, verdict(START_MS + 1, automated=True)])
+        fold = folded([*events, verdict(START_MS + 1, automated=True)], [1, 2])
+        assert is_tombstone(fold.states[fold.pseudonymiser.pid("user", "u")])
         assert not any(fold.row("user", "u")[name].any() for name in COLUMNS)
 
 
@@ -305,12 +314,12 @@ def test_models_learn_nothing_of_whom_is_held_and_again_when_released() -> None:
         click(START_MS + k) | {"type": ("click", "purchase")[k % 2], "price": 1.0}
         for k in range(40)
     ]
-    fold = folded(shopping)
+    fold = folded([*shopping, click(START_MS + 40)])
     n_held = sum(fold.bank.purchase.figures.n_labels)
     kept = fold.row("user", "u")["intent.pending_n"][0]
-    fold.apply([record(verdict(START_MS + HOUR_MS, automated=False), 40)])
+    fold.apply([record(verdict(START_MS + HOUR_MS, automated=False), 41)])
 
-    fold.apply([record(e | {"ts": e["ts"] + DAY_MS}, 41 + k) for k, e in enumerate(shopping[:4])])
+    fold.apply([record(e | {"ts": e["ts"] + DAY_MS}, 42 + k) for k, e in enumerate(shopping[:4])])
 
     assert (n_held, kept) == (0, 0)
     assert sum(fold.bank.purchase.figures.n_labels) > 0

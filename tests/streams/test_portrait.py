@@ -17,7 +17,7 @@ from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states
 from profiler.tokens import hash_text
 from streams.portrait import portrait, slices
-from streams.reader import Layout, Profile
+from streams.reader import Layout, Profile, Quarantine
 
 SATURDAY_MS = 1_700_338_500_000  # 2023-11-18 20:15 UTC
 DAY_MS = 86_400_000
@@ -100,3 +100,14 @@ def test_the_vector_is_shown_whole_and_by_name(shopper: Profile) -> None:
     numbers = [word for x in lines for word in x[16:].split()]
     assert len(numbers) == DEFAULT_SPEC.dims
     assert {x[:16].strip() for x in lines} - {""} == {part.name for part in DEFAULT_SPEC.slices}
+
+
+def test_it_says_who_is_taken_for_a_machine_and_of_others_nothing(shopper: Profile) -> None:
+    held = profile_of([{"type": "verdict", "ts": SATURDAY_MS, "automated": True}])
+
+    assert line(held, "quarantine") == (
+        "quarantine held by an operator (since 2023-11-18 20:15:00 UTC)"
+    )
+    assert held.quarantine == Quarantine("operator", SATURDAY_MS)
+    assert shopper.quarantine is None
+    assert not [x for x in portrait(shopper, SATURDAY_MS) if x.startswith("quarantine")]
