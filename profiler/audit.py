@@ -107,6 +107,7 @@ def compare(
             *_sums(person, row),
             *_tops(person, row, ordered=ordered),
             *_sessions(person, row, ordered=ordered),
+            *_quarantine(person, row, ordered=ordered),
         ]
     except ValueError as absent:  # NumPy's answer to an unknown field
         found = [("profile", "all columns", str(absent))]
@@ -343,6 +344,17 @@ def _sessions(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterat
         yield "sessions.length_sum", f"at most {span} ms in all", f"{current + closed} ms"
     if not 1 <= actual["sessions.depth"] <= person.n_accepted:
         yield "sessions.depth", f"1 to {person.n_accepted}", str(actual["sessions.depth"])
+
+
+def _quarantine(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:
+    expected = person.quarantine.columns()
+    for name in expected if ordered else ("quarantine.newest", "quarantine.verdict"):
+        if row[name].tolist() != expected[name]:
+            yield name, str(expected[name]), str(row[name].tolist())
+    if not ordered and int(row["quarantine.last"]) >> 1 > person.quarantine.newest:
+        yield "quarantine.last", f"at most {person.quarantine.newest}", str(row["quarantine.last"])
+    if not ordered and int(row["quarantine.windows"].max()) > person.n_accepted:
+        yield "quarantine.windows", f"at most {person.n_accepted}", str(row["quarantine.windows"])
 
 
 def _when(told: Sequence[Told] | None) -> str:

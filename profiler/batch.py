@@ -22,6 +22,7 @@ from profiler.events import (
     Rejected,
     timestamp_ms,
 )
+from profiler.guard import guarded, verdicts
 from profiler.homing import at_home, homes_of, parts_of, those_left
 from profiler.linking import Claimed, Said, Subject, looked, said_of
 from profiler.prepared import Columns
@@ -80,6 +81,7 @@ class Preparer:
         self.contents = Contents()
         self._pid = pseudonymiser.pid
         self._screen = screen
+        self._exempt = screen.historical_sources | screen.exempt_sources
         self._homes = homes
         self._decoder = decoder or Decoder()
         self._parts = parts
@@ -210,11 +212,15 @@ class Preparer:
             content=self.contents.indices(keys),
             is_unknown=is_unknown,
             tie=np.full(len(events), NOTHING, dtype=np.intp),
+            guarded=guarded(events, self._exempt),
+            verdict=verdicts(events, type_code, ts),
         )
         received = said_of_ties(events, type_code, place, self._said_of_ties, self._pid_of)
         if received is not None:
             columns = columns.only(received.entry)._replace(tie=received.said)
             columns.row[received.at] = received.row
+            # Nobody is a machine because many follow them.
+            columns.guarded[received.at] = False
         self._traits.note([events[i] for i in identify], columns.type_code)
         return columns
 

@@ -71,6 +71,8 @@ class EventColumns:
         (N,) place of the event's content in the (C, D) table of directions.
     interest
         (N,) interest weight by type.
+    guarded
+        (N,) whether the event counts for the guard: not if its source is exempt.
     as_of_before, as_of
         (R,) the rows' greatest event time before and after the batch.
     done_before
@@ -94,6 +96,7 @@ class EventColumns:
     content: NDArray[np.intp]
     directions: Floats
     interest: Floats
+    guarded: NDArray[np.bool_]
     as_of_before: Ints
     as_of: Ints
     done_before: Ints

@@ -22,6 +22,7 @@ from profiler.envelope import timestamp_ms as timestamp_ms
 from profiler.faultfinding import field_at_fault, is_no_object, is_unknown_type, non_finite_fields
 
 EVENT_BYTES_MAX: Final = 262_144
+REASON_MAX: Final = 256
 
 Text = Annotated[str, Meta(max_length=8_192)]
 Scalar = bool | int | float | Annotated[str, Meta(max_length=1_024)] | None
@@ -139,6 +140,13 @@ class Erase(Plain, tag="erase", frozen=True, kw_only=True, gc=False):
     """The subject asks to be forgotten."""
 
 
+class Verdict(Plain, tag="verdict", frozen=True, kw_only=True, gc=False):
+    """Somebody looked: the subject is a machine and to be held, or none and to be released."""
+
+    automated: bool
+    reason: Annotated[str, Meta(max_length=REASON_MAX)] | None = None
+
+
 AnyEvent = (
     Click
     | Browse
@@ -155,13 +163,15 @@ AnyEvent = (
     | Identify
     | Consent
     | Erase
+    | Verdict
 )
 EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(AnyEvent)
 TYPE_NAMES: Final[tuple[str, ...]] = tuple(t.__struct_config__.tag for t in EVENT_TYPES)  # type: ignore[misc]  # tags are text
 TYPE_CODES: Final[dict[type[Event], int]] = {t: code for code, t in enumerate(EVENT_TYPES)}
 
 BEHAVIOUR_TYPES: Final[tuple[str, ...]] = TYPE_NAMES[:12]
-"""Types that change facets. `identify` links and tells traits, `consent` is about ties."""
+"""Types that are activity. `identify` links and tells traits, `consent` is about ties, `erase`
+erases; `verdict` is about a person's activity, but none of it."""
 
 FIELDS: Final[tuple[str, ...]] = tuple(
     sorted({f.encode_name for t in EVENT_TYPES for f in msgspec.structs.fields(t)})

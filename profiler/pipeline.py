@@ -21,6 +21,7 @@ from profiler.columns import EventColumns, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
 from profiler.facets.interest import WEIGHT_BY_TYPE
+from profiler.guard import VERDICT, Guarded, Guarding
 from profiler.identity import Links
 from profiler.linking import Linker, Relinked
 from profiler.models.bank import ModelBank
@@ -69,6 +70,8 @@ class Processed:
     traits
         Traits as readers shall see them, by place in `place`: of all who have, or may have had
         some, and whose row no other profile shows. Empty where there are none any more.
+    guarded
+        Who is held now and was not, or the reverse; places are among the batch's pids.
     """
 
     place: NDArray[np.intp]
@@ -82,6 +85,7 @@ class Processed:
     labels: list[Labels]
     relinked: Relinked
     traits: dict[int, bytes]
+    guarded: Guarded
 
     def links(self) -> dict[int, Links]:
         """Links of the people that the batch changed, by their place in `place`."""
@@ -117,23 +121,23 @@ def process(
     linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
     linker.tell(prepared.traits)
     erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
-    applicable, duplicates = _new_events(prepared, stored, erased, outcomes)
+    gone = _gone(stored, erased)
+    applicable, duplicates = _new_events(prepared, stored, gone, outcomes)
     lap("deduplicate")
+    guarding = Guarding(stored.rows, prepared.row, prepared.verdict, gone)
     run = _Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
-    _tie(prepared, stored, linker.result, erased, (applicable, failed))
+    _tie(prepared, linker.result, gone, (applicable, failed))
     lap("update")
-    outcomes["applied"] = len(applicable) - len(failed)
+    outcomes["applied"] = len(applicable) - len(failed) + len(guarding.ruled)
     outcomes["rejected"] += len(failed)
     rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
     changed = prepared.row[np.concatenate([applicable, duplicates])]
-    place = _changed(changed, stored, linker.result.touched - erased.keys())
-    if linker.result.links:
-        # Of all whom a record is about: whoever applied it before may not have come to tell.
-        about = (*prepared.row.tolist(), *prepared.left_out, *(k.place for k in prepared.looks))
-        linker.tell_owners([*place.tolist(), *about])
+    told = [*(linker.result.touched - erased.keys()), *guarding.ruled.tolist()]
+    place = _changed(changed, stored, told)
+    _tell_owners(linker, prepared, place)
     rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
     vectors, summaries = visible(spec, *linker.shown(spec, place, rows))
     lap("project")
@@ -149,7 +153,22 @@ def process(
         labels=run.labels,
         relinked=linker.result,
         traits=linker.traits(place),
+        guarded=guarding.done(stored.rows, prepared.row[applicable]),
     )
+
+
+def _gone(stored: Stored, erased: dict[int, int]) -> NDArray[np.bool_]:
+    """(R0,) who is erased, or is so by this batch."""
+    gone = stored.erased.copy()
+    gone[list(erased)] = True
+    return gone
+
+
+def _tell_owners(linker: Linker, prepared: Prepared, place: NDArray[np.intp]) -> None:
+    if linker.result.links:
+        # Of all whom a record is about: whoever applied it before may not have come to tell.
+        about = (*prepared.row.tolist(), *prepared.left_out, *(k.place for k in prepared.looks))
+        linker.tell_owners([*place.tolist(), *about])
 
 
 def visible(
@@ -172,23 +191,22 @@ def visible(
 
 def _tie(
     prepared: Prepared,
-    stored: Stored,
     relinked: Relinked,
-    erased: Mapping[int, int],
+    gone: NDArray[np.bool_],
     tried: tuple[NDArray[np.intp], Sequence[int]],
 ) -> None:
     """Take over what a batch says of ties: of behaviour what was applied, of consent all.
 
     Parameters
     ----------
+    gone
+        (R0,) who is erased.
     tried
         Events that were to be applied, and which of them could not be.
     """
     if not prepared.said_of_ties:
         return
-    is_gone = stored.erased.copy()
-    is_gone[list(erased)] = True
-    consents = np.flatnonzero((prepared.type_code == CONSENT) & ~is_gone[prepared.row])
+    consents = np.flatnonzero((prepared.type_code == CONSENT) & ~gone[prepared.row])
     index = np.sort(np.concatenate([np.setdiff1d(*tried), consents]))
     changed = tie(
         relinked.links,
@@ -224,13 +242,17 @@ class _Run:
         where, own = events.own
         labels: list[Labels] = []
         try:
-            if len(own) and self.bank is not None:
+            mine = rows[where]
+            is_scored = len(own) > 0 and self.bank is not None
+            known = self.spec.features(mine, own) if is_scored else None
+            self.spec.update(rows, events)
+            if known is not None and self.bank is not None:
+                # Last, as what is learnt depends on who is held by now; no facet writes what it
+                # reads.
                 mine = rows[where]
-                known = self.spec.features(mine, own)
                 labels = [self.bank.predict(known, mine, own)]
                 if own is not events:
                     rows[where] = mine
-            self.spec.update(rows, events)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
         if len(place) == len(self.stored.rows):
@@ -277,14 +299,13 @@ def _erasures(prepared: Prepared) -> dict[int, int]:
 
 
 def _new_events(
-    prepared: Prepared, stored: Stored, erased: dict[int, int], outcomes: Counter[str]
+    prepared: Prepared, stored: Stored, gone: NDArray[np.bool_], outcomes: Counter[str]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Events that change a facet and have not been applied yet, in arrival order; duplicates."""
-    gone = stored.erased.copy()
-    gone[list(erased)] = True
+    """Behaviour that has not been applied yet, in arrival order; duplicates."""
     is_gone = gone[prepared.row]
-    unused = ~is_gone & (prepared.type_code >= len(BEHAVIOUR_TYPES))
-    left = np.flatnonzero(~is_gone & ~unused)
+    is_behaviour = prepared.type_code < len(BEHAVIOUR_TYPES)
+    unused = ~is_gone & ~is_behaviour & (prepared.type_code != VERDICT)
+    left = np.flatnonzero(~is_gone & is_behaviour)
     outcomes["erased"] = int(is_gone.sum())
     outcomes["accepted_unused"] = int(unused.sum()) + prepared.n_unused
 
@@ -324,6 +345,7 @@ def _event_columns(
         content=prepared.content[order],
         directions=prepared.directions,
         interest=WEIGHT_BY_TYPE[type_code],
+        guarded=prepared.guarded[order],
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
         done_before=rows["sessions.last"].copy(),

@@ -116,6 +116,7 @@ def features_at(spec: Spec, rows: Rows, at_ms: Ints) -> Floats:
         content=np.zeros(n, dtype=np.intp),
         directions=np.zeros((1, DIMENSIONS)),
         interest=zeros,
+        guarded=np.zeros(n, dtype=bool),
         as_of_before=as_of.copy(),
         as_of=np.maximum(as_of, at_ms),
         done_before=rows["sessions.last"].copy(),

@@ -51,6 +51,10 @@ class Prepared:
         (N,) whether it names an item that the catalogue does not know.
     tie, said_of_ties
         (N,) place of what the event says of ties, -1 if nothing, and all that is said of them.
+    guarded
+        (N,) whether the guard counts the event.
+    verdict
+        (N,) what an event that is one says, 0 for all others.
     n_unused, n_outside
         Records without any event, and events that are somebody else's (`Screen.from_ms`).
     home
@@ -83,6 +87,8 @@ class Prepared:
     is_unknown: NDArray[np.bool_]
     tie: NDArray[np.intp]
     said_of_ties: list[SaidOfTie]
+    guarded: NDArray[np.bool_]
+    verdict: Ints
     n_unused: int
     n_outside: int
     home: Ints
@@ -125,6 +131,8 @@ class Columns(NamedTuple):
     content: NDArray[np.intp]
     is_unknown: NDArray[np.bool_]
     tie: NDArray[np.intp]
+    guarded: NDArray[np.bool_]
+    verdict: Ints
 
     def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Columns:
         """Those events that are kept."""

@@ -12,18 +12,22 @@ from typing import Final
 
 from profiler.decoding import Decoder
 from profiler.events import (
+    BEHAVIOUR_TYPES,
     TS_MAX_MS,
+    TYPE_CODES,
     AnyEvent,
     Consent,
     Erase,
     Follow,
     Identify,
+    Verdict,
     timestamp_ms,
 )
 from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply, receive
 from profiler.reference_cleaning import ReferenceCleaning
 from profiler.reference_links import ReferenceLinks
+from profiler.reference_quarantine import ReferenceGuard
 from profiler.reference_ties import ReferenceTies
 from profiler.reference_traits import Kept, ReferenceTraits
 from profiler.traits import NO_RULES, TraitRules
@@ -48,6 +52,8 @@ class Reference:
         Knows rates of currencies and the catalogue of items.
     rules
         Of traits; those of the workers.
+    guard
+        Of the workers, too; historical sources are exempt from it.
 
     Attributes
     ----------
@@ -76,6 +82,7 @@ class Reference:
         decoder: Decoder | None = None,
         cleaning: ReferenceCleaning | None = None,
         rules: TraitRules = NO_RULES,
+        guard: ReferenceGuard | None = None,
     ) -> None:
         self.from_ms, self.until_ms = 0, TS_MAX_MS + 1
         self.people: dict[str, ReferencePerson] = {}
@@ -90,6 +97,7 @@ class Reference:
         self._historical_sources = historical_sources
         self._decoder = decoder or Decoder()
         self._cleaning = cleaning or ReferenceCleaning()
+        self.guard = guard or ReferenceGuard(exempt_sources=historical_sources)
 
     def feed(
         self,
@@ -198,8 +206,13 @@ class Reference:
             return "erase"
         if person.erased:
             return "erased"
+        if isinstance(event, Verdict):
+            person.quarantine.rule(timestamp_ms(event.ts), event.automated)
+            return "applied"
         if not apply(person, event, origin):
             return "duplicate"
+        name = BEHAVIOUR_TYPES[TYPE_CODES[type(event)]]
+        self.guard.see(person.quarantine, timestamp_ms(event.ts), name, event.source)
         if isinstance(event, Follow):
             self.ties[pid].say(event, self._pid(event.target_kind, event.target_id))
         return "applied"

@@ -27,6 +27,7 @@ from profiler.events import (
     timestamp_ms,
 )
 from profiler.reference_interest import DIMENSIONS, TopList, content_direction, token_hash
+from profiler.reference_quarantine import ReferenceQuarantine
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -121,6 +122,8 @@ class ReferencePerson:
         By kind of `TOP_LISTS`.
     recent
         Ring of the ids' hashes.
+    quarantine
+        What the guard knows; whoever applies events has it counted.
     erased
         Nothing is known any more, and nothing may be.
     partition, ordered
@@ -132,6 +135,7 @@ class ReferencePerson:
         *("as_of", "first_ts", "n_accepted", "recent", "count", "sums", "lengths", "tops"),
         *("last_purchase", "n_sessions", "depth", "n_late"),
         *("started", "last", "length_sum", "gap_sum", "erased", "partition", "ordered"),
+        "quarantine",
     )
 
     def __init__(self) -> None:
@@ -143,6 +147,7 @@ class ReferencePerson:
         self.tops = {kind: TopList() for kind in TOP_LISTS}
         self.n_sessions = self.depth = self.n_late = 0
         self.started = self.last = self.length_sum = self.gap_sum = 0
+        self.quarantine = ReferenceQuarantine()
         self.erased = False
         self.partition: tuple[str, int] | None = None
         self.ordered = True

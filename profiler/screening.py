@@ -22,7 +22,9 @@ class Screen(Struct, frozen=True):
     event_age_max_ms
         How far before.
     historical_sources
-        Values of `source` whose events may be older than that.
+        Values of `source` whose events may be older than that; the guard does not count them.
+    exempt_sources
+        Further ones that it does not count.
     from_ms, until_ms
         Events before the one, and at or after the other, are left to somebody else: history is
         loaded up to a moment, and the live stream goes on from it.
@@ -31,6 +33,7 @@ class Screen(Struct, frozen=True):
     clock_skew_max_ms: int = HOUR_MS
     event_age_max_ms: int = 3_650 * DAY_MS
     historical_sources: frozenset[str] = frozenset()
+    exempt_sources: frozenset[str] = frozenset()
     from_ms: int = 0
     until_ms: int = TS_MAX_MS + 1
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from profiler.columns import EventColumns, Floats, Ints, Rows, Snapshot, move_landmarks
 from profiler.facets import FACETS
 from profiler.facets.contract import Column, Description, Facet, Hearing, Slice, described
+from profiler.facets.quarantine import Guard, Quarantine
 
 ROW_BYTES_MAX: Final = 2_048
 _WORD_BYTES: Final = 8
@@ -145,6 +146,22 @@ def _with_offsets(facets: tuple[Facet, ...]) -> tuple[Slice, ...]:
         placed.append(msgspec.structs.replace(part, offset=offset))
         offset += part.length
     return tuple(placed)
+
+
+def guarded_spec(guard: Guard) -> Spec:
+    """Return the spec with this guard: rows and vectors, and so the hash, are those of any other.
+
+    Examples
+    --------
+    >>> guarded_spec(Guard(events_max=10)).hash == DEFAULT_SPEC.hash
+    True
+    """
+    return Spec(
+        tuple(
+            msgspec.structs.replace(facet, guard=guard) if isinstance(facet, Quarantine) else facet
+            for facet in FACETS
+        )
+    )
 
 
 DEFAULT_SPEC: Final = Spec(FACETS)

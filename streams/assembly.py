@@ -11,9 +11,11 @@ from msgspec import Struct
 from profiler.batch import Preparer, Screen
 from profiler.cleaning import Cleaner
 from profiler.decoding import Decodes
+from profiler.facets.quarantine import Guard
 from profiler.models.bank import ModelBank
 from profiler.privacy.pseudonym import Pseudonymiser
-from profiler.spec import DEFAULT_SPEC
+from profiler.spec import DEFAULT_SPEC, guarded_spec
+from streams.alerts import KafkaAlerts
 from streams.broker import security_of
 from streams.catalogue import CatalogueReader
 from streams.cleaning import catalogue_of, rates_of
@@ -36,7 +38,7 @@ class Assembly(Struct, frozen=True):
     ----------
     worker
         Ready to run.
-    store, dead_letters, forwards, updates
+    store, dead_letters, forwards, updates, alerts
         Its edges; connected when they are first used.
     metrics
         What it counts.
@@ -50,6 +52,7 @@ class Assembly(Struct, frozen=True):
     forwards: KafkaForwards
     metrics: Metrics
     updates: KafkaUpdates
+    alerts: KafkaAlerts
     items: CatalogueReader | None = None
 
     async def close(self) -> None:
@@ -57,6 +60,7 @@ class Assembly(Struct, frozen=True):
         await self.dead_letters.close()
         await self.forwards.close()
         await self.updates.close()
+        await self.alerts.close()
         await self.store.close()
 
 
@@ -82,8 +86,9 @@ def assemble(settings: Settings) -> Assembly:
     if catalogue is not None:
         items = CatalogueReader(settings, catalogue, rates, dead_letters, metrics)
     updates = KafkaUpdates(settings.brokers, settings.topic("updates"), settings.updates, security)
+    alerts = KafkaAlerts(settings.brokers, settings.topic("alerts"), security)
     worker = Worker(
-        spec=DEFAULT_SPEC,
+        spec=guarded_spec(guard(settings)),
         preparer=Preparer(
             Pseudonymiser(settings.pseudonym_key.reveal().encode()),
             screen(settings),
@@ -107,8 +112,9 @@ def assemble(settings: Settings) -> Assembly:
         topics=Topics(settings.topic("events"), settings.topic("forwarded")),
         worker_id=f"{socket.gethostname()}-{os.getpid()}",
         updates=updates,
+        alerts=alerts,
     )
-    return Assembly(worker, store, dead_letters, forwards, metrics, updates, items)
+    return Assembly(worker, store, dead_letters, forwards, metrics, updates, alerts, items)
 
 
 def _decoder(settings: Settings, metrics: Metrics) -> Decodes:
@@ -135,4 +141,14 @@ def screen(settings: Settings) -> Screen:
         event_age_max_ms=settings.event_age_max_s * 1_000,
         historical_sources=frozenset(settings.historical_sources),
         from_ms=settings.live_from_ms,
+        exempt_sources=frozenset(settings.guard_exempt_sources),
+    )
+
+
+def guard(settings: Settings) -> Guard:
+    """What no person does, as the settings want it."""
+    return Guard(
+        events_max=settings.guard_events,
+        window_ms=settings.guard_s * 1_000,
+        rhythm=settings.guard_rhythm,
     )

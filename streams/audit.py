@@ -28,6 +28,7 @@ from profiler.peers import Peers
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
 from profiler.reference_cleaning import ReferenceCleaning
+from profiler.reference_quarantine import ReferenceGuard
 from profiler.sources import Converted
 from profiler.spec import DEFAULT_SPEC
 from profiler.staleness import stale, stale_traits
@@ -253,9 +254,11 @@ def _feed(
 
 def _feed_history(reference: Reference, history: Iterable[Converted], until_ms: int) -> None:
     reference.until_ms = until_ms
+    # What is loaded is not judged.
+    guard, reference.guard = reference.guard, ReferenceGuard(events_max=0, rhythm=False)
     for row, record in enumerate(history):
         reference.feed(record.value, "history", 0, row)
-    reference.until_ms = TS_MAX_MS + 1
+    reference.until_ms, reference.guard = TS_MAX_MS + 1, guard
 
 
 @contextmanager

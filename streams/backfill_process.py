@@ -23,9 +23,10 @@ from msgspec import Struct
 from profiler.batch import Preparer
 from profiler.cleaning import Cleaner
 from profiler.dedupe import EVENTS, FORWARDED, PARTS, topic_code
+from profiler.facets.quarantine import Guard
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
-from profiler.spec import DEFAULT_SPEC
+from profiler.spec import guarded_spec
 from streams.arena import Arena
 from streams.assembly import open_store, screen
 from streams.broker import security_of
@@ -49,6 +50,9 @@ SPOOL_RECORDS: Final = 4_096
 
 ARENA_SPARE: Final = 1_024
 """Places for people beyond two for each record, of whom at most one link each is known."""
+
+UNGUARDED: Final = guarded_spec(Guard(events_max=0, rhythm=False))
+"""Nobody is taken for a machine because of what is loaded."""
 
 FILE: Final = "file:"
 """What the origin of a file's row begins with, in place of a topic."""
@@ -249,8 +253,8 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
         security,
     )
     patience = Patience(Metrics())
-    arena = Arena(DEFAULT_SPEC, ARENA_SPARE + 2 * len(records))
-    updater = Updater(DEFAULT_SPEC, process.preparer, None, arena, store, process.task.load_id)
+    arena = Arena(UNGUARDED, ARENA_SPARE + 2 * len(records))
+    updater = Updater(UNGUARDED, process.preparer, None, arena, store, process.task.load_id)
 
     async def load_rows(pids: Sequence[str]) -> list[bytes | None]:
         return await patience.until_done(lambda: store.load(pids))

@@ -38,6 +38,7 @@ COMMANDS: Final = (
     "topics",
     "items",
     "identity",
+    "quarantine",
     "schemas",
     "bench",
 )

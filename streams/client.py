@@ -17,10 +17,10 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.exceptions import MovedError
 
-from streams.reader import Command, Profile, ProfileReader, Steps
+from streams.reader import Command, Profile, ProfileReader, Quarantine, Steps
 from streams.redis_errors import checked_url, our_errors
 
-__all__ = ["AsyncProfileClient", "Profile", "ProfileClient"]
+__all__ = ["AsyncProfileClient", "Profile", "ProfileClient", "Quarantine"]
 
 TIMEOUT_S: Final = 5.0
 RETRIES: Final = 1

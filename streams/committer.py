@@ -8,6 +8,7 @@ from typing import Protocol
 
 from profiler.errors import StoreRestarted
 from profiler.forwarding import look_record
+from profiler.guard import Alert, alerts_of
 from profiler.records import Chunk, Forward, Record
 from profiler.updates import Told, Update
 from streams.deadletter import DeadLetter
@@ -54,12 +55,19 @@ class Updates(Protocol):
         """Return once they are kept, those of one profile in this order."""
 
 
+class Alerts(Protocol):
+    """Where it is told whom somebody should look at."""
+
+    async def send(self, alerts: Sequence[Alert]) -> None:
+        """Return once they are kept."""
+
+
 class Committer:
     """Writes computed batches, one after another.
 
     Parameters
     ----------
-    store, dead_letters, forwards, updates
+    store, dead_letters, forwards, updates, alerts
         The edges.
     patience
         For edges that are away.
@@ -82,6 +90,7 @@ class Committer:
         compute: Compute,
         topic: str,
         updates: Updates | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         self._store = store
         self._dead_letters = dead_letters
@@ -91,6 +100,7 @@ class Committer:
         self._compute = compute
         self._topic = topic
         self._updates = updates
+        self._alerts = alerts
 
     async def write(self, work: Work) -> set[str]:
         """Send a batch; give the people whose write was refused.
@@ -102,7 +112,12 @@ class Committer:
         """
         started = time.perf_counter()
         # Letters before profiles: the fence would keep the record from ever coming again.
-        await together(self._send_letters(work), self._send_forwards(work), self._put_reached(work))
+        await together(
+            self._send_letters(work),
+            self._send_alerts(work),
+            self._send_forwards(work),
+            self._put_reached(work),
+        )
         refused: set[str]
         refused, _ = await together(self._commit(work.writes), self._put_names(work))
         await self._tell(work, refused)
@@ -128,7 +143,7 @@ class Committer:
             again = await self._compute(chunks)
             self._check_revisions(refused, attempted, again)
             # What fails on the row as it is now may not have failed before.
-            await self._send_letters(again)
+            await together(self._send_letters(again), self._send_alerts(again))
             refused = await self._commit(again.writes)
             await self._tell(again, refused)
             chunks = again.records_of(refused)
@@ -144,6 +159,12 @@ class Committer:
         letters = [DeadLetter(record, reason) for record, reason in rejected_records(work)]
         if letters:
             await self._patience.until_done(lambda: self._dead_letters.send(letters))
+
+    async def _send_alerts(self, work: Work) -> None:
+        """Before profiles too: once they are written nobody can tell what they were before."""
+        edge, alerts = self._alerts, alerts_of(work.prepared.pids, work.processed.guarded)
+        if edge is not None and alerts:
+            await self._patience.until_done(lambda: edge.send(alerts))
 
     async def _send_forwards(self, work: Work) -> None:
         if forwards := work.prepared.forwards:

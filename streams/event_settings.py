@@ -80,6 +80,24 @@ class EventSettings(Struct, frozen=True, kw_only=True):
         Meta(ge=0.1, le=3_600, description="age from which on a version of an item counts, s"),
     ] = 10.0
 
+    guard_events: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="events within `PROFILER_GUARD_S` from which on it is a machine; 0: off",
+        ),
+    ] = 1_500
+    guard_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="length of the window of event time for it, s")
+    ] = 60
+    guard_rhythm: Annotated[
+        bool, Meta(description="hold who never rests for two days and nights; see quarantine.md")
+    ] = True
+    guard_exempt_sources: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...],
+        Meta(description="sources that are not judged, nor are the historical ones; with commas"),
+    ] = ()
     traits: Annotated[
         tuple[Annotated[str, Meta(pattern=PATTERN)], ...],
         Meta(

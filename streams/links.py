@@ -61,15 +61,15 @@ async def graph(store: Store, pid: str) -> list[Subject]:
     StoreUnavailable
         If the store cannot be reached now.
     """
-    peers = await _known(store, [pid])
+    peers = await known(store, [pid])
     top = pid
     while claim := peers.links(top).owner:
         top = claim.owner
-        peers = await _known(store, [*peers.place, top])
+        peers = await known(store, [*peers.place, top])
     found = [top]
     for one in found:
         members = [member.pid for member in peers.links(one).members]
-        peers = await _known(store, [*peers.place, *members])
+        peers = await known(store, [*peers.place, *members])
         found += [member for member in members if peers.belongs(member, one)]
     return [_subject(peers, one) for one in dict.fromkeys([*found, pid])]
 
@@ -105,6 +105,23 @@ def unlink(settings: Settings, member: str, owner: str) -> None:
         producer.send_raw(str(fields[names[1]]).encode(), msgspec.json.encode(event))
 
 
+async def known(store: Store, pids: list[str]) -> Peers:
+    """Load what is stored of these people.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the store cannot be reached now.
+    """
+    order = list(dict.fromkeys(pids))
+    values = dict(zip(order, await store.load(order), strict=True))
+    layouts: dict[str, Layout] = {}
+    for spec_hash in unknown_specs(list(values.values()), DEFAULT_SPEC, {}):
+        if (layout := await store.spec(spec_hash)) is not None:
+            layouts[spec_hash] = msgspec.json.decode(layout)
+    return Peers.of(values, DEFAULT_SPEC, layouts)
+
+
 def _subject(peers: Peers, pid: str) -> Subject:
     links = peers.links(pid)
     place = peers.place[pid]
@@ -117,13 +134,3 @@ def _subject(peers: Peers, pid: str) -> Subject:
         claims=links.claims,
         members=tuple(m.pid for m in links.members if peers.belongs(m.pid, pid)),
     )
-
-
-async def _known(store: Store, pids: list[str]) -> Peers:
-    order = list(dict.fromkeys(pids))
-    values = dict(zip(order, await store.load(order), strict=True))
-    layouts: dict[str, Layout] = {}
-    for spec_hash in unknown_specs(list(values.values()), DEFAULT_SPEC, {}):
-        if (layout := await store.spec(spec_hash)) is not None:
-            layouts[spec_hash] = msgspec.json.decode(layout)
-    return Peers.of(values, DEFAULT_SPEC, layouts)

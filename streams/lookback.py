@@ -25,8 +25,8 @@ from profiler.linking import Subject
 from profiler.pointintime import look_back
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk, RawRecord
-from profiler.spec import DEFAULT_SPEC
-from streams.assembly import screen
+from profiler.spec import Spec, guarded_spec
+from streams.assembly import guard, screen
 from streams.cleaning import cleaner_from_log
 from streams.formats import decoder_of
 from streams.past import Concerned, Past
@@ -66,13 +66,14 @@ class Bucket:
 
     def __init__(
         self,
+        spec: Spec,
         preparer: Preparer,
         kept: Sequence[Concerned],
         pids: list[str],
         places: NDArray[np.intp],
         at_ms: Ints,
     ) -> None:
-        self.fold = Fold(DEFAULT_SPEC, preparer)
+        self.fold = Fold(spec, preparer)
         self.pids = pids
         self.places = places
         self.at_ms = at_ms
@@ -119,6 +120,7 @@ def buckets(
         decoder=decoder_of(settings),
         cleaner=cleaner_from_log(settings),
     )
+    spec = guarded_spec(guard(settings))
     pids = [
         pseudonymiser.pid(*(("user", one) if isinstance(one, str) else one)) for one in subjects
     ]
@@ -135,7 +137,7 @@ def buckets(
         for k, places in enumerate(np.split(order, ends)):
             if len(places):
                 theirs = [pids[i] for i in of[places].tolist()]
-                yield Bucket(preparer, spill.take(k), theirs, places, at_ms[places])
+                yield Bucket(spec, preparer, spill.take(k), theirs, places, at_ms[places])
 
 
 class _Spilled(Struct, frozen=True, array_like=True, gc=False):

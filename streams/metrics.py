@@ -21,6 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from profiler.guard import UNGUARDED, Guarded
 from profiler.quality.facts import Problem
 from streams.histogram import BulkHistogram
 
@@ -47,6 +48,8 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
         Records by what became of them: ``applied``, ``duplicate``, ``fenced``, ``erased``, …
     dead_letters
         Records by the reason of their dead letter.
+    guarded
+        Who is held now, or no longer, and how many events were theirs.
     seconds
         Time by step: ``decode``, ``load``, ``update``, ``learn``, ``project``, ``write``, …
     readable_s
@@ -66,6 +69,7 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
     n_events: int
     outcomes: Mapping[str, int]
     dead_letters: Mapping[str, int] = {}
+    guarded: Guarded = UNGUARDED
     seconds: Mapping[str, float] = {}
     readable_s: NDArray[np.floating] = _NO_DELAYS
     n_conflicts: int = 0
@@ -127,6 +131,18 @@ class Metrics:
         )
         self._dead_letters = Counter(
             "profiler_dead_letters", "Dead letters by reason.", ["reason"], registry=registry
+        )
+        self._quarantined = Counter(
+            "profiler_quarantined",
+            "Profiles that were quarantined by reason, or released.",
+            ["reason"],
+            registry=registry,
+        )
+        self._quarantined_events = Counter(
+            "profiler_quarantined_events",
+            "Events applied to quarantined profiles by reason.",
+            ["reason"],
+            registry=registry,
         )
         self._batches = Counter("profiler_batches", "Batches committed.", registry=registry)
         self._batch_events = Histogram(
@@ -258,6 +274,10 @@ class Metrics:
             self._events.labels(outcome).inc(n_events)
         for reason, n_events in figures.dead_letters.items():
             self._dead_letters.labels(reason).inc(n_events)
+        for transition in figures.guarded.transitions:
+            self._quarantined.labels(transition.reason or "released").inc()
+        for reason, n_events in figures.guarded.n_events.items():
+            self._quarantined_events.labels(reason).inc(n_events)
         for step, seconds in figures.seconds.items():
             self._batch_seconds.labels(step).observe(seconds)
         self._readable.observe_many(figures.readable_s)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from streams.reader import Profile
+from streams.reader import Profile, Quarantine
 
 KINDS: Final = ("category", "brand", "item")
 LISTED: Final = 5
@@ -19,6 +19,12 @@ SHARP: Final = 0.2
 
 LIVE_S: Final = 86_400
 LABEL_WIDTH: Final = 11
+
+HELD: Final = {
+    "rate": "held: more events at once than a person makes",
+    "rhythm": "held: two days and nights without rest",
+    "operator": "held by an operator",
+}
 
 Part = dict[str, Any]
 
@@ -35,6 +41,7 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
     lines = [
         ("profile", profile.pid),
         ("as of", moment(profile.as_of_ms) + _freshness(profile.as_of_ms, now_ms)),
+        *_quarantine(profile.quarantine),
         ("known", _known(facts["core"], profile.rev)),
         ("events", "  ".join(f"{name} {n:,}" for name, n in facts["activity"].items())),
         *_interests(profile),
@@ -111,6 +118,11 @@ def _known(core: Part, rev: int) -> str:
     known = f"since {since}, {_count(core['events'], 'event')}"
     # What was computed from the past has never been committed.
     return f"{known}, {_count(rev, 'commit')}" if rev else known
+
+
+def _quarantine(held: Quarantine | None) -> Iterator[tuple[str, str]]:
+    if held is not None:
+        yield "quarantine", f"{HELD[held.reason]} (since {moment(held.since_ms)})"
 
 
 def _interests(profile: Profile) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,21 @@ class Layout(Struct, frozen=True):
     slices: tuple[Slice, ...]
 
 
+class Quarantine(Struct, frozen=True):
+    """Why somebody is taken for a machine.
+
+    Parameters
+    ----------
+    reason
+        ``rate``: too many events at once; ``rhythm``: never a rest; ``operator``: somebody said so.
+    since_ms
+        When it began.
+    """
+
+    reason: str
+    since_ms: int
+
+
 class Profile(Struct, frozen=True, eq=False, kw_only=True):
     """What is known of one person, as of one moment.
 
@@ -134,6 +149,12 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
         names = self.names.get(kind, {})
         entries = self.summary.get("interest", {}).get(kind, {})
         return [(names.get(token, token), weight) for token, weight in entries.items()]
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """Why the person is taken for a machine, and since when; None for all others."""
+        held = self.summary.get("quarantine")
+        return Quarantine(held["reason"], held["since"]) if held else None
 
     def _slices(self) -> tuple[Slice, ...]:
         if self.layout is None:

@@ -27,11 +27,11 @@ from profiler.models.bank import ModelBank
 from profiler.pipeline import visible
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.records import Chunk
-from profiler.spec import DEFAULT_SPEC
+from profiler.spec import DEFAULT_SPEC, guarded_spec
 from profiler.state import encode_states, encode_tombstone
 from profiler.traits import NO_TRAITS
 from streams.asof import parse_subject
-from streams.assembly import screen
+from streams.assembly import guard, screen
 from streams.cleaning import cleaner_from_log
 from streams.figures import WEIGHTS_KEY
 from streams.formats import decoder_of
@@ -149,7 +149,7 @@ class _Family:
             cleaner=cleaner_from_log(settings),
         )
         self.rules = self._preparer.rules
-        self.fold = Fold(DEFAULT_SPEC, self._preparer, bank)
+        self.fold = Fold(guarded_spec(guard(settings)), self._preparer, bank)
 
     def concerned(self, chunk: Chunk) -> Collection[int]:
         """Places of the records of a chunk that are about somebody of the family."""

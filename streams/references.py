@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from profiler.recompute import Reference
 from profiler.reference_cleaning import ReferenceCleaning
+from profiler.reference_quarantine import ReferenceGuard
 from streams.cleaning import grace_ms, rates_of
 from streams.eventlog import ends_of, records_until
 from streams.formats import decoder_of
@@ -56,4 +57,10 @@ def reference_of(
         decoder=decoder_of(settings),
         cleaning=cleaning,
         rules=settings.trait_rules(),
+        guard=ReferenceGuard(
+            settings.guard_events,
+            settings.guard_s * 1_000,
+            settings.guard_rhythm,
+            frozenset(settings.historical_sources + settings.guard_exempt_sources),
+        ),
     )

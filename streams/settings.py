@@ -273,7 +273,7 @@ def settings_table() -> str:
     fields = msgspec.structs.fields(Settings)
     for field in sorted(fields, key=lambda field: not field.required):
         kind, meta = get_args(field.type)
-        is_empty = field.default in ("", Secret(""))
+        is_empty = field.default in ("", (), Secret(""))
         shown = "–" if is_empty else f"`{as_text(field.default)}`"
         default = "required" if field.required else shown
         meaning = (meta.description or "").replace("|", "\\|")

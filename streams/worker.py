@@ -27,7 +27,7 @@ from profiler.records import Chunk
 from profiler.spec import Spec
 from streams.acknowledgements import Acknowledgements
 from streams.arena import Arena
-from streams.committer import Committer, DeadLetters, Forwards, Updates
+from streams.committer import Alerts, Committer, DeadLetters, Forwards, Updates
 from streams.figures import Figures
 from streams.homes import Homes, Topics
 from streams.identity import Place, reached, recognise
@@ -73,7 +73,7 @@ class Worker:
     ----------
     spec, preparer, bank
         The pure core.
-    store, dead_letters, forwards, updates
+    store, dead_letters, forwards, updates, alerts
         The edges.
     metrics
         Told once per batch.
@@ -104,6 +104,7 @@ class Worker:
         topics: Topics = DEFAULT_TOPICS,
         worker_id: str = "worker",
         updates: Updates | None = None,
+        alerts: Alerts | None = None,
     ) -> None:
         least = BATCHES_IN_ARENA * limits.batch_events_max
         if limits.arena_rows < least:
@@ -122,6 +123,7 @@ class Worker:
             store=store,
             dead_letters=dead_letters,
             forwards=forwards,
+            alerts=alerts,
             patience=self._patience,
             updater=self._updater,
             compute=self._compute,
@@ -299,6 +301,7 @@ class Worker:
                 n_events=len(prepared.records) + outcomes["repeated"],
                 outcomes=outcomes,
                 dead_letters=reasons,
+                guarded=work.processed.guarded,
                 seconds=work.seconds,
                 readable_s=np.maximum(readable_s, 0.0),
                 n_conflicts=n_refused,

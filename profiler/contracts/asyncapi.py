@@ -13,6 +13,7 @@ from profiler.contracts.document import VERSION, to_json
 from profiler.contracts.examples import UPDATES
 from profiler.contracts.json_schema import event_components, item_component
 from profiler.events import EVENT_TYPES, TYPE_NAMES
+from profiler.guard import Alert
 from profiler.updates import Update
 
 Action = Literal["send", "receive"]
@@ -74,8 +75,12 @@ TOPICS: Final[Mapping[str, Topic]] = {
         actions=("send",),
     ),
     "alerts": Topic(
-        description="What a rule or a detector found; the key is the pid. Reserved.",
-        messages=("reserved",),
+        description=(
+            "Profiles that are held as machines from now on, or no longer; the key is the pid. "
+            "Sent just before the profile is written, at least once."
+        ),
+        messages=("alert",),
+        actions=("send",),
     ),
     "models": Topic(
         description="Weights that workers exchange; the key names model and worker. Reserved.",
@@ -147,6 +152,7 @@ def asyncapi() -> dict[str, bytes]:
                 **_event_messages(),
                 "deadletter": _DEAD_LETTER,
                 "update": _UPDATE,
+                "alert": _ALERT,
                 "reserved": _RESERVED,
                 "item": _ITEM,
             },
@@ -226,6 +232,17 @@ _DEAD_LETTER: Final[dict[str, Any]] = {
         },
     },
     "payload": {"description": "bytes that the broker took once"},
+}
+_ALERT: Final[dict[str, Any]] = {
+    "name": "alert",
+    "summary": "A profile is held from now on, or no longer.",
+    "payload": msgspec.json.schema_components([Alert], ref_template="{name}")[1]["Alert"],
+    "bindings": {
+        "kafka": {
+            "key": {"type": "string", "description": "the pid"},
+            "bindingVersion": "0.5.0",
+        }
+    },
 }
 _UPDATE: Final[dict[str, Any]] = {
     "name": "update",

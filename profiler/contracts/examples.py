@@ -25,6 +25,7 @@ from profiler.events import (
     Refund,
     Search,
     Transaction,
+    Verdict,
 )
 from profiler.updates import Update
 
@@ -130,6 +131,7 @@ EXAMPLES: Final[Sequence[Event]] = (
         relation="friend",
         weight=2.0,
     ),
+    Verdict(ts=_TS + 15_000, event_id="v-1", user_id="alice", automated=False, reason="a reseller"),
 )
 
 ITEM_EXAMPLES: Final[Sequence[Item]] = (

@@ -25,6 +25,7 @@ from river.utils import VectorDict
 from profiler.columns import EventColumns, Floats, Hashes, Ints, Rows
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.intent import FEATURES
+from profiler.facets.quarantine import held
 from profiler.facets.sessions import GAP_MS, session_opens
 from profiler.models.scoring import Prequential
 
@@ -120,7 +121,8 @@ class PurchaseInSession:
         Parameters
         ----------
         rows
-            (R,) rows, in place. Only their `intent` columns are touched.
+            (R,) rows after the batch, in place. Only their `intent` columns are touched. Nothing is
+            kept or known of those that are held: a machine must not teach what people do.
         x, p
             Features and probabilities of the N events.
         """
@@ -138,12 +140,15 @@ class PurchaseInSession:
         kept = np.maximum.reduceat(np.where(drawn, np.arange(n), -1), windows.start)
         total = rank[windows.end]
 
-        expired = np.flatnonzero(session_opens(events)[events.starts] & (pending > 0))
-        ended = np.flatnonzero((windows.bought | windows.closed) & (total > 0))
+        is_held = held(rows) > 0
+        learns = ~is_held[windows.row] & (total > 0)
+        expired = np.flatnonzero(session_opens(events)[events.starts] & (pending > 0) & ~is_held)
+        ended = np.flatnonzero((windows.bought | windows.closed) & learns)
         labels = Labels.joined(
             [_from_rows(rows, expired), _from_windows(rows, windows, ended, kept, total, x, p)]
         )
         _write_pending(rows, events, windows, kept, total, x, p)
+        rows["intent.pending_n"][is_held] = 0
         return labels
 
     def learn(self, labels: Labels) -> None:

@@ -36,7 +36,7 @@ def people_of(*subjects: str, n_events: int = 60) -> dict[str, ReferencePerson]:
 def row_of(person: ReferencePerson) -> np.void:
     """A row that says what the person says."""
     row = DEFAULT_SPEC.empty(1)
-    for name, number in (person.exact() | person.sessions()).items():
+    for name, number in (person.exact() | person.sessions() | person.quarantine.columns()).items():
         row[name][0] = number
     for name in SUMS:
         row[name][0] = person.sums[name] if row[name].ndim > 1 else person.sums[name][0]

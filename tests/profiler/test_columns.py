@@ -43,6 +43,7 @@ def batch(times: list[list[int]], as_of_before: list[int]) -> EventColumns:
         content=np.zeros(n, dtype=np.intp),
         directions=np.zeros((1, 32)),
         interest=np.ones(n),
+        guarded=np.ones(n, dtype=bool),
         as_of_before=before,
         as_of=np.maximum(before, np.maximum.reduceat(ts, starts)),
         done_before=before,

@@ -125,6 +125,13 @@ def test_wrong_usage_is_told_in_one_line(
     assert problem in one_line(capsys)
 
 
+def test_a_verdict_needs_a_subject_and_a_short_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["pid:abc"], ["user:"], ["alice", "--reason", "x" * 257]):
+        assert main(["quarantine", "hold", *arguments]) == 2
+
+    assert capsys.readouterr().err.count("\n") == 3
+
+
 def test_schemas_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schemas"]) == 0
 

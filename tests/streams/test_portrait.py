@@ -18,7 +18,7 @@ from profiler.state import decode_states
 from profiler.tokens import hash_text
 from profiler.traits import Value
 from streams.portrait import portrait, slices
-from streams.reader import Layout, Profile
+from streams.reader import Layout, Profile, Quarantine
 
 SATURDAY_MS = 1_700_338_500_000  # 2023-11-18 20:15 UTC
 DAY_MS = 86_400_000
@@ -129,3 +129,14 @@ def test_ties_and_what_these_like_are_shown_if_there_are_any(shopper: Profile) -
     bob = Pseudonymiser(b"k" * 32).pid("user", "bob")
     assert lines[-2:] == [f"ties       friend {bob} 1.00", "           their category  tea 75 %"]
     assert not any(x.startswith("ties") for x in portrait(shopper, SATURDAY_MS))
+
+
+def test_it_says_who_is_taken_for_a_machine_and_of_others_nothing(shopper: Profile) -> None:
+    held = profile_of([{"type": "verdict", "ts": SATURDAY_MS, "automated": True}])
+
+    assert line(held, "quarantine") == (
+        "quarantine held by an operator (since 2023-11-18 20:15:00 UTC)"
+    )
+    assert held.quarantine == Quarantine("operator", SATURDAY_MS)
+    assert shopper.quarantine is None
+    assert not [x for x in portrait(shopper, SATURDAY_MS) if x.startswith("quarantine")]
