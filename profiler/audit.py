@@ -11,33 +11,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
 
 from profiler.audit_ties import compare_ties
-from profiler.reference import SUMS, TOP_LISTS, ReferencePerson
-from profiler.reference_interest import TOP_PLACES, TopList
+from profiler.audit_tops import Found, compare_tops, numbers
+from profiler.reference import SUMS, ReferencePerson
 from profiler.reference_ties import ReferenceTies
 from profiler.reference_traits import Kept
 from profiler.ties import NO_TIES, Ties
+from profiler.tolerance import CANCELLATION, FLOAT32_FLOOR, FLOAT64_FLOOR
+from profiler.tolerance import SUM_TOLERANCE as SUM_TOLERANCE  # what equal means belongs here
+from profiler.tolerance import VECTOR_TOLERANCE as VECTOR_TOLERANCE
 from profiler.traits import NO_TRAITS, Told, Traits
 
-SUM_TOLERANCE: Final = 1e-9
-VECTOR_TOLERANCE: Final = 1e-5
-CANCELLATION: Final = 0.1
-"""Random directions cancel, so a long sum's norm is far below the length of what was added, to
-which float32 rounding is proportional: a vector counts as at least this share of that length."""
-
-FLOAT64_FLOOR: Final = 1e-290
-FLOAT32_FLOOR: Final = 1e-30
-"""Where decay has used up the digits of the type: about 2^-960 and 2^-100 of a fresh event."""
-
 CIRCLES: Final = ("rhythm.of_day", "rhythm.of_week")
-
-Found = tuple[str, str, str]
-"""A column with its expected and its actual value, as text."""
 
 
 class Difference(Struct, frozen=True):
@@ -105,7 +95,7 @@ def compare(
         found = [
             *_exact(person, row),
             *_sums(person, row),
-            *_tops(person, row, ordered=ordered),
+            *compare_tops(person, row, ordered=ordered),
             *_sessions(person, row, ordered=ordered),
             *_quarantine(person, row, ordered=ordered),
         ]
@@ -251,7 +241,7 @@ def _exact(person: ReferencePerson, row: np.void) -> Iterator[Found]:
 
 def _sums(person: ReferencePerson, row: np.void) -> Iterator[Found]:
     for name in SUMS:
-        expected, actual = person.sums[name], _list(row[name])
+        expected, actual = person.sums[name], numbers(row[name])
         if actual == expected:
             continue
         if len(actual) != len(expected):
@@ -271,57 +261,6 @@ def _sums(person: ReferencePerson, row: np.void) -> Iterator[Found]:
                 if not abs(e - a) <= SUM_TOLERANCE * size + FLOAT64_FLOOR:
                     yield name, f"[{k}] {e!r}", f"[{k}] {a!r}"
                     break
-
-
-def _tops(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:
-    for kind in TOP_LISTS:
-        ids, weights = _list(row[f"interest.{kind}_id"]), _list(row[f"interest.{kind}_weight"])
-        top = person.tops[kind]
-        actual = {token: weight for token, weight in zip(ids, weights, strict=True) if token}
-        n_taken = sum(token != 0 for token in ids)
-        if n_taken != len(actual) or n_taken != len(top.weights):
-            yield f"interest.{kind}_id", f"{len(top.weights)} tokens", f"{n_taken} places taken"
-            continue
-        compared = _top_bounded if top.contested or not ordered else _top_exact
-        for column, expected, found in compared(top, actual):
-            yield f"interest.{kind}_{column}", expected, found
-
-
-def _top_exact(top: TopList, actual: Mapping[int, float]) -> Iterator[Found]:
-    least = min(top.weights.values(), default=0.0)
-    for token in sorted(top.weights.keys() ^ actual.keys()):
-        present = top.weights.get(token), actual.get(token)
-        weight = present[0] if present[1] is None else present[1]
-        assert weight is not None
-        if not _near(weight, least):
-            yield "id", _entry(token, present[0]), _entry(token, present[1])
-            return
-    for token in top.weights.keys() & actual.keys():
-        if not _near(top.weights[token], actual[token]):
-            yield "weight", _entry(token, top.weights[token]), _entry(token, actual[token])
-            return
-
-
-def _top_bounded(top: TopList, actual: Mapping[int, float]) -> Iterator[Found]:
-    """Hold a list against what is true of Space-Saving in every order.
-
-    Weights are at most 1/16 of the mass too great and never too small, so two lists differ by at
-    most that where both have a token; one that a list lacks weighs at most that in truth, and at
-    most twice that in the other. The weights of a list always add up to the mass.
-    """
-    bound = top.mass / TOP_PLACES * (1 + SUM_TOLERANCE) + FLOAT64_FLOOR
-    total = math.fsum(actual.values())
-    if not abs(total - top.mass) <= SUM_TOLERANCE * top.mass + FLOAT64_FLOOR:
-        yield "weight", f"sum {top.mass!r}", f"sum {total!r}"
-    for token in sorted(top.weights.keys() | actual.keys()):
-        expected, found = top.weights.get(token), actual.get(token)
-        if expected is not None and found is not None:
-            within = abs(expected - found) <= bound
-        else:
-            within = (expected or found or 0.0) <= 2 * bound
-        if not within:
-            yield "weight", _entry(token, expected), _entry(token, found)
-            return
 
 
 def _sessions(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:
@@ -359,17 +298,3 @@ def _quarantine(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iter
 
 def _when(told: Sequence[Told] | None) -> str:
     return f"said at {', '.join(str(one.ts) for one in told)}" if told else "none"
-
-
-def _list(value: Any) -> list[Any]:
-    """Numbers of a field, whether it has one or many."""
-    found = value.tolist()
-    return found if isinstance(found, list) else [found]
-
-
-def _near(a: float, b: float) -> bool:
-    return abs(a - b) <= SUM_TOLERANCE * max(a, b) + FLOAT64_FLOOR
-
-
-def _entry(token: int, weight: float | None) -> str:
-    return f"{token:016x} absent" if weight is None else f"{token:016x} {weight!r}"

@@ -33,7 +33,7 @@ from profiler.screening import Screen
 from profiler.tokens import Contents, hash_text
 from profiler.trait_values import TraitReader
 from profiler.traits import NO_RULES, TraitRules
-from profiler.tying import NOTHING, SaidOfTie, said_of_ties
+from profiler.tying import NOTHING, Received, SaidOfTie, said_of_ties
 
 IDENTIFY: Final = TYPE_CODES[Identify]
 PART_RECORDS: Final = 2_048
@@ -216,13 +216,18 @@ class Preparer:
             verdict=verdicts(events, type_code, ts),
         )
         received = said_of_ties(events, type_code, place, self._said_of_ties, self._pid_of)
-        if received is not None:
-            columns = columns.only(received.entry)._replace(tie=received.said)
-            columns.row[received.at] = received.row
-            # Nobody is a machine because many follow them.
-            columns.guarded[received.at] = False
+        columns = columns if received is None else _with(received, columns)
         self._traits.note([events[i] for i in identify], columns.type_code)
         return columns
+
+
+def _with(received: Received, columns: Columns) -> Columns:
+    """Columns with a second entry for each event that concerns another person, too."""
+    columns = columns.only(received.entry)._replace(tie=received.said)
+    columns.row[received.at] = received.row
+    # Nobody is a machine because many follow them.
+    columns.guarded[received.at] = False
+    return columns
 
 
 def _times(events: Sequence[AnyEvent]) -> Ints:

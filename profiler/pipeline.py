@@ -17,21 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.batch import Prepared, Preparer
-from profiler.columns import EventColumns, Rows, Snapshot
+from profiler.columns import Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
-from profiler.facets.interest import WEIGHT_BY_TYPE
 from profiler.guard import VERDICT, Guarded, Guarding
 from profiler.identity import Links
 from profiler.linking import Linker, Relinked
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
 from profiler.peers import Peers
+from profiler.prepared import event_columns
 from profiler.records import RawRecord, Record
 from profiler.spec import Spec
 from profiler.state import Stored
 from profiler.ties import NOBODYS, Ties, with_ties
-from profiler.tying import CONSENT, tie, tie_columns
+from profiler.tying import CONSENT, tie
 
 ERASE: Final = TYPE_NAMES.index("erase")
 OUTCOMES: Final = (
@@ -55,8 +55,8 @@ class Processed:
         (R,) their places among the batch's pids.
     rows, fences
         Their new rows, and what has now been applied.
-    vectors, summaries
-        (R, dims) and (R,) what readers see.
+    vectors, summaries, as_of
+        (R, dims), (R,) and (R,) what readers see, and the greatest event times in it.
     erased
         Places of people to be erased, and when they asked for it.
     rejected
@@ -79,6 +79,7 @@ class Processed:
     fences: Fences
     vectors: NDArray[np.float32]
     summaries: list[bytes]
+    as_of: Ints
     erased: dict[int, int]
     rejected: list[Rejected]
     outcomes: Counter[str]
@@ -131,7 +132,6 @@ def process(
     lap("update")
     outcomes["applied"] = len(applicable) - len(failed) + len(guarding.ruled)
     outcomes["rejected"] += len(failed)
-    rejected = [Rejected(int(prepared.record[i]), "update_failed") for i in failed]
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
     changed = prepared.row[np.concatenate([applicable, duplicates])]
@@ -139,7 +139,8 @@ def process(
     place = _changed(changed, stored, told)
     _tell_owners(linker, prepared, place)
     rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
-    vectors, summaries = visible(spec, *linker.shown(spec, place, rows))
+    shown, ties = linker.shown(spec, place, rows)
+    vectors, summaries = visible(spec, shown, ties)
     lap("project")
     return Processed(
         place=place,
@@ -147,14 +148,19 @@ def process(
         fences=_fences_of(stored.fences, place),
         vectors=vectors,
         summaries=summaries,
+        as_of=shown["core.as_of"],
         erased=erased,
-        rejected=prepared.rejected + rejected,
+        rejected=[*prepared.rejected, *_failed(prepared, failed)],
         outcomes=outcomes,
         labels=run.labels,
         relinked=linker.result,
         traits=linker.traits(place),
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
     )
+
+
+def _failed(prepared: Prepared, events: Sequence[int]) -> list[Rejected]:
+    return [Rejected(int(prepared.record[i]), "update_failed") for i in events]
 
 
 def _gone(stored: Stored, erased: dict[int, int]) -> NDArray[np.bool_]:
@@ -238,7 +244,7 @@ class _Run:
         is_first = np.diff(of_event, prepend=-1) > 0
         place, row = of_event[is_first], np.cumsum(is_first) - 1
         rows = self.stored.rows[place]
-        events = _event_columns(self.prepared, order, row, rows)
+        events = event_columns(self.prepared, order, row, rows)
         where, own = events.own
         labels: list[Labels] = []
         try:
@@ -321,36 +327,6 @@ def _new_events(
     )
     outcomes["duplicate"] = int(duplicate.sum())
     return np.sort(left[~duplicate]), left[duplicate]
-
-
-def _event_columns(
-    prepared: Prepared, order: NDArray[np.intp], row: NDArray[np.intp], rows: Rows
-) -> EventColumns:
-    as_of = rows["core.as_of"]
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
-    ts = prepared.ts[order]
-    type_code = prepared.type_code[order]
-    hashes = prepared.hashes[order]
-    return EventColumns(
-        row=row,
-        starts=starts,
-        ts=ts,
-        type_code=type_code,
-        price=prepared.price[order],
-        quantity=prepared.quantity[order],
-        id_hash=prepared.id_hash[order],
-        item=hashes[:, 0],
-        category=hashes[:, 1],
-        brand=hashes[:, 2],
-        content=prepared.content[order],
-        directions=prepared.directions,
-        interest=WEIGHT_BY_TYPE[type_code],
-        guarded=prepared.guarded[order],
-        as_of_before=as_of.copy(),
-        as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
-        done_before=rows["sessions.last"].copy(),
-        ties=tie_columns(prepared.said_of_ties, prepared.tie[order]),
-    )
 
 
 def _fences_of(fences: Fences, place: NDArray[np.intp]) -> Fences:

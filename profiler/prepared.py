@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.columns import Floats, Hashes, Ints
+from profiler.columns import EventColumns, Floats, Hashes, Ints, Rows
 from profiler.events import Rejected
+from profiler.facets.interest import WEIGHT_BY_TYPE
 from profiler.linking import Claimed, Looked
 from profiler.records import Forward, Record
 from profiler.traits import Traited, TraitRules
-from profiler.tying import SaidOfTie
+from profiler.tying import SaidOfTie, tie_columns
 
 
 @dataclass(slots=True)
@@ -138,3 +139,44 @@ class Columns(NamedTuple):
         """Those events that are kept."""
         chosen: list[NDArray[Any]] = [column[kept] for column in self]
         return Columns(*chosen)
+
+
+def event_columns(
+    prepared: Prepared, order: NDArray[np.intp], row: NDArray[np.intp], rows: Rows
+) -> EventColumns:
+    """Columns of some events as facets have them.
+
+    Parameters
+    ----------
+    order
+        (M,) the events, by row, in arrival order within a row.
+    row
+        (M,) places of their rows among `rows`.
+    rows
+        (R,) the rows before the batch.
+    """
+    as_of = rows["core.as_of"]
+    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    ts = prepared.ts[order]
+    type_code = prepared.type_code[order]
+    hashes = prepared.hashes[order]
+    return EventColumns(
+        row=row,
+        starts=starts,
+        ts=ts,
+        type_code=type_code,
+        price=prepared.price[order],
+        quantity=prepared.quantity[order],
+        id_hash=prepared.id_hash[order],
+        item=hashes[:, 0],
+        category=hashes[:, 1],
+        brand=hashes[:, 2],
+        content=prepared.content[order],
+        directions=prepared.directions,
+        interest=WEIGHT_BY_TYPE[type_code],
+        guarded=prepared.guarded[order],
+        as_of_before=as_of.copy(),
+        as_of=np.maximum(as_of, np.maximum.reduceat(ts, starts)),
+        done_before=rows["sessions.last"].copy(),
+        ties=tie_columns(prepared.said_of_ties, prepared.tie[order]),
+    )

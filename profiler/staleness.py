@@ -70,7 +70,7 @@ def stale(
         expected = {
             "spec": found_under.encode(),
             "rev": _rev(stored, k),
-            "as_of": b"%d" % stored.rows["core.as_of"][k],
+            "as_of": b"%d" % rows["core.as_of"][k],
         }
         wrong = [name for name, text in expected.items() if view.get(name) != text]
         if found_under == spec.hash:

@@ -124,7 +124,6 @@ async def audit(
         If a state was written under a spec whose layout is not in the store.
     """
     pid = Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid
-    rules = settings.trait_rules()
     cleaning = reference_cleaning(settings)
     reference = reference_of(settings, pid, cleaning)
     check = LedgerCheck(*read_ledger(ledger, pid)) if ledger is not None else None
@@ -133,17 +132,9 @@ async def audit(
     with _no_cycle_collection():
         if history is not None:
             await asyncio.to_thread(_feed_history, reference, history, history_until_ms)
-        reference.from_ms = settings.live_from_ms
         ends = await asyncio.to_thread(_feed, reference, cleaning, settings, records)
-        owners = reference.finish()
-        auditor = Auditor(
-            reference.people,
-            owners,
-            reference.ties,
-            reference.kept_traits(),
-            limit_differences=limit_differences,
-        )
-        await _scan(store, auditor, check, rules)
+        auditor = _auditor(reference, limit_differences)
+        await _scan(store, auditor, check, settings.trait_rules())
     if ends and await asyncio.to_thread(ends_of, settings) != ends:
         raise UsageError(f"topic {settings.topic('events')} grew during the audit: stop producers")
     return AuditReport(
@@ -152,6 +143,16 @@ async def audit(
         outcomes=dict(reference.outcomes.most_common()),
         lost=check.lost if check else None,
         duplicated=check.duplicated if check else None,
+    )
+
+
+def _auditor(reference: Reference, limit_differences: int) -> Auditor:
+    return Auditor(
+        reference.people,
+        reference.finish(),
+        reference.ties,
+        reference.kept_traits(),
+        limit_differences=limit_differences,
     )
 
 
@@ -235,6 +236,7 @@ def _feed(
     records: Iterable[Converted] | None,
 ) -> Ends | None:
     """Feed the records or, if there are none, the topic to its present end; return that end."""
+    reference.from_ms = settings.live_from_ms
     if records is not None:
         if settings.items:
             raise UsageError(

@@ -22,8 +22,9 @@ from prometheus_client import (
 )
 
 from profiler.guard import UNGUARDED, Guarded
-from profiler.quality.facts import Problem
 from streams.histogram import BulkHistogram
+from streams.metric_groups import ItemMetrics, QualityMetrics
+from streams.metric_groups import QualityFigures as QualityFigures  # as `BatchFigures` is here
 
 READABLE_BUCKETS_S: Final = (
     *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15),
@@ -77,27 +78,6 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
     arena_rows: int = 0
     committed_at_s: float = 0.0
     n_unknown_items: int = 0
-
-
-class QualityFigures(Struct, frozen=True, kw_only=True):
-    """What a sample of records shows.
-
-    Parameters
-    ----------
-    n_records
-        Records that were looked at.
-    events
-        Events by type, those that can be read of refused records included.
-    missing
-        Of these, by type and field, those without the field.
-    problems
-        By dimension, field and name, see `profiler.quality.facts.Problem`.
-    """
-
-    n_records: int
-    events: Mapping[str, int]
-    missing: Mapping[tuple[str, str], int]
-    problems: Mapping[Problem, int]
 
 
 class ModelQuality(Struct, frozen=True, kw_only=True):
@@ -170,6 +150,12 @@ class Metrics:
         self._traits_ignored = Counter(
             "profiler_traits_ignored", "Traits said and not kept.", registry=registry
         )
+        self._init_troubles(registry)
+        self._init_gauges(registry)
+        self._of_quality = QualityMetrics(registry)
+        self._of_items = ItemMetrics(registry)
+
+    def _init_troubles(self, registry: CollectorRegistry) -> None:
         self._pauses = Counter(
             "profiler_pauses", "Times the other side was away.", ["waiting_for"], registry=registry
         )
@@ -181,31 +167,6 @@ class Metrics:
         self._stalls = Counter(
             "profiler_stalls", "Standstills before records that wait.", registry=registry
         )
-        self._init_gauges(registry)
-        self._init_quality(registry)
-        self._init_items(registry)
-
-    def _init_items(self, registry: CollectorRegistry) -> None:
-        self._unknown_items = Counter(
-            "profiler_items_unknown",
-            "Events that name an item which the catalogue does not know.",
-            registry=registry,
-        )
-        self._refused_items = Counter(
-            "profiler_items_refused",
-            "Records of the topic of items that are none, by reason.",
-            ["reason"],
-            registry=registry,
-        )
-        self._items = {
-            name: Gauge(f"profiler_items{name}", text, registry=registry)
-            for name, text in (
-                ("", "Items in the catalogue."),
-                ("_versions", "Versions of items in memory."),
-                ("_evicted_versions", "Versions that had to go for others."),
-                ("_read_timestamp_seconds", "Time up to which the topic of items has been read."),
-            )
-        }
 
     def _init_gauges(self, registry: CollectorRegistry) -> None:
         self._paused = Gauge(
@@ -244,28 +205,6 @@ class Metrics:
             "profiler_model_labels", "Labels learnt.", ["task", "label"], registry=registry
         )
 
-    def _init_quality(self, registry: CollectorRegistry) -> None:
-        self._quality_records = Counter(
-            "profiler_quality_records",
-            "Records whose quality was looked at: a sample.",
-            registry=registry,
-        )
-        self._quality_events = Counter(
-            "profiler_quality_events", "Events among them.", ["type"], registry=registry
-        )
-        self._quality_missing = Counter(
-            "profiler_quality_missing",
-            "Events among them without a field.",
-            ["type", "field"],
-            registry=registry,
-        )
-        self._quality_problems = Counter(
-            "profiler_quality_problems",
-            "Problems among them.",
-            ["dimension", "field", "problem"],
-            registry=registry,
-        )
-
     def observe_batch(self, figures: BatchFigures) -> None:
         """Count one committed batch."""
         self._batches.inc()
@@ -287,31 +226,23 @@ class Metrics:
             self._traits_ignored.inc(figures.n_traits_ignored)
         self._arena_rows.set(figures.arena_rows)
         if figures.n_unknown_items:
-            self._unknown_items.inc(figures.n_unknown_items)
+            self._of_items.unknown.inc(figures.n_unknown_items)
         if figures.committed_at_s:
             self._last_commit.set(figures.committed_at_s)
 
     def count_quality(self, figures: QualityFigures) -> None:
         """Count what a sample of records shows."""
-        self._quality_records.inc(figures.n_records)
-        for kind, n_events in figures.events.items():
-            self._quality_events.labels(kind).inc(n_events)
-        for (kind, name), n_events in figures.missing.items():
-            self._quality_missing.labels(kind, name).inc(n_events)
-        for problem, n_problems in figures.problems.items():
-            self._quality_problems.labels(*problem).inc(n_problems)
+        self._of_quality.count(figures)
 
     def set_items(
         self, *, n_items: int, n_versions: int, n_evicted: int, read_through_s: float
     ) -> None:
         """Tell what the catalogue holds, and up to what time its topic has been read."""
-        figures = (n_items, n_versions, n_evicted, read_through_s)
-        for gauge, figure in zip(self._items.values(), figures, strict=True):
-            gauge.set(figure)
+        self._of_items.set(n_items, n_versions, n_evicted, read_through_s)
 
     def count_refused_item(self, reason: str) -> None:
         """Count one record of the topic of items that is none."""
-        self._refused_items.labels(reason).inc()
+        self._of_items.refused.labels(reason).inc()
 
     def count_pause(self, waiting_for: str) -> None:
         """Count one wait for the ``store``, the ``broker`` or the ``items``."""

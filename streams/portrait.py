@@ -36,7 +36,8 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
     """
     facts = profile.summary
     if not facts["core"]["events"]:
-        lines = [("profile", profile.pid), ("known", "no event yet"), *_traits(profile)]
+        lines = [("profile", profile.pid), ("known", "no event yet")]
+        lines += [*_quarantine(profile.quarantine), *_traits(profile)]
         return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines]
     lines = [
         ("profile", profile.pid),

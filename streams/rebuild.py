@@ -246,7 +246,7 @@ class _Writer:
             _, rows, ties, traits = fold.shown([pid])
             (vector,), (summary,) = visible(DEFAULT_SPEC, rows, ties)
             told = self._family.rules.shown(traits.get(0, NO_TRAITS))
-            as_of = int(stored.rows["core.as_of"][0])
+            as_of = int(rows["core.as_of"][0])
             data = vector.astype("<f4").tobytes()
             writes.append(ProfileWrite(pid, rev, state, data, summary, as_of, True, told))
         return writes

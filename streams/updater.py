@@ -295,7 +295,7 @@ class Updater:
                 states,
                 range(0, len(vectors), size),
                 processed.summaries,
-                processed.rows["core.as_of"].tolist(),
+                processed.as_of.tolist(),
                 strict=True,
             )
         }
