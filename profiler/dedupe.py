@@ -54,6 +54,12 @@ class Fences:
         """Fences of n new rows."""
         return cls(np.full(n, NO_PARTITION, dtype=np.int64), np.full(n, -1, dtype=np.int64))
 
+    def only(self, place: NDArray[np.intp]) -> Fences:
+        """Fences of these rows, numbered anew."""
+        new_place = {old: new for new, old in enumerate(place.tolist())} if self.more else {}
+        more = {new_place[old]: codes for old, codes in self.more.items() if old in new_place}
+        return Fences(self.partition[place], self.offset[place], more)
+
     def fenced(self, row: NDArray[np.intp], partition: Ints, offset: Ints) -> NDArray[np.bool_]:
         """(N,) whether each event lies at or below its row's fence."""
         same = self.partition[row] == partition

@@ -116,8 +116,7 @@ def process(
     peers
         States of all who are linked with the people, or changed; none where there are none.
     """
-    n_rejected, n_forwarded = len(prepared.rejected), len(prepared.forwards)
-    outcomes = Counter(rejected=n_rejected, forwarded=n_forwarded, outside=prepared.n_outside)
+    outcomes = _outcomes(prepared)
     peers = peers or Peers.of({}, spec, {})
     linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
     linker.tell(prepared.traits)
@@ -145,7 +144,7 @@ def process(
     return Processed(
         place=place,
         rows=rows,
-        fences=_fences_of(stored.fences, place),
+        fences=stored.fences.only(place),
         vectors=vectors,
         summaries=summaries,
         as_of=shown["core.as_of"],
@@ -157,6 +156,11 @@ def process(
         traits=linker.traits(place),
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
     )
+
+
+def _outcomes(prepared: Prepared) -> Counter[str]:
+    n_rejected, n_forwarded = len(prepared.rejected), len(prepared.forwards)
+    return Counter(rejected=n_rejected, forwarded=n_forwarded, outside=prepared.n_outside)
 
 
 def _failed(prepared: Prepared, events: Sequence[int]) -> list[Rejected]:
@@ -327,12 +331,6 @@ def _new_events(
     )
     outcomes["duplicate"] = int(duplicate.sum())
     return np.sort(left[~duplicate]), left[duplicate]
-
-
-def _fences_of(fences: Fences, place: NDArray[np.intp]) -> Fences:
-    new_place = {old: new for new, old in enumerate(place.tolist())} if fences.more else {}
-    more = {new_place[old]: codes for old, codes in fences.more.items() if old in new_place}
-    return Fences(fences.partition[place], fences.offset[place], more)
 
 
 __all__ = [
