@@ -143,12 +143,15 @@ def logged(worker: WorkerProcess) -> list[dict[str, Any]]:
 
 
 def outcomes(workers: Sequence[WorkerProcess]) -> Counter[str]:
-    """What became of all records that these workers were given, in all their lives."""
+    """What became of all records that these workers were given, in all their lives.
+
+    Those that they had forwarded themselves do not count again.
+    """
     total: Counter[str] = Counter()
     for worker in workers:
         for line in logged(worker):
             if line["message"] == "batch":
-                total["records"] += line["records"]
+                total["records"] += line["records"] - line.get("forwarded", 0)
                 total["fenced"] += line.get("fenced", 0)
     return total
 

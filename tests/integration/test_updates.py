@@ -11,16 +11,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.updates import Update
-from streams.eventlog import wait_until_consumed
+from streams.eventlog import ends_of, portions_until, wait_until_consumed
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess
-from tests.integration.rig import WAIT_S, until
+from tests.integration.rig import WAIT_S
 
 pytestmark = pytest.mark.integration
 
@@ -108,25 +107,13 @@ def told(settings: Settings) -> list[Update]:
     """All updates so far, once every event is worked off."""
     wait_until_consumed(settings, WAIT_S)
     topic = settings.topic("updates")
-    consumer = KafkaConsumer(bootstrap_servers=settings.brokers, enable_auto_commit=False)
-    try:
-        places = [TopicPartition(topic, p) for p in range(settings.partitions)]
-        consumer.assign(places)
-        ends = consumer.end_offsets(places)
-        consumer.seek_to_beginning(*places)
-        records: list[Any] = []
-
-        def is_read() -> bool:
-            for some in consumer.poll(timeout_ms=100).values():
-                records.extend(some)
-            return all(consumer.position(place) >= end for place, end in ends.items())
-
-        until(is_read)
-    finally:
-        consumer.close()
-    records.sort(key=lambda record: record.timestamp)
-    updates = [msgspec.json.decode(record.value, type=Update) for record in records]
-    assert [record.key.decode() for record in records] == [update.pid for update in updates]
+    ends = ends_of(settings, "updates")
+    records = [r for some in portions_until(settings, topic, ends) for r in some]
+    records.sort(key=lambda record: record.timestamp or 0)
+    updates = [msgspec.json.decode(record.value or b"", type=Update) for record in records]
+    assert [(record.key or b"").decode() for record in records] == [
+        update.pid for update in updates
+    ]
     return updates
 
 

@@ -187,9 +187,10 @@ def test_a_worker_that_must_have_a_durable_store_waits_for_it_and_tells(
 @contextmanager
 def child(settings: Settings, directory: Path, fault: str) -> Iterator[subprocess.Popen[bytes]]:
     """An app of its own process, whose worker has a fault."""
-    fixed = "pseudonym_key", "broker_password", "historical_sources"
-    names = [name for name in settings.__struct_fields__ if name not in fixed]
-    fields = msgspec.json.encode({name: getattr(settings, name) for name in names}).decode()
+    usual = Settings(pseudonym_key=settings.pseudonym_key)
+    given = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    own = {name: value for name, value in given.items() if value != getattr(usual, name)}
+    fields = msgspec.json.encode(own).decode()
     command = [sys.executable, "-W", "ignore", "-c", CHILD, fields, fault]
     with (directory / "worker.log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log)
