@@ -29,8 +29,8 @@ $(STAMP): pyproject.toml requirements.lock
 demo: install ## Start broker, store and worker, replay a simulation, print profiles and figures
 	$(BIN)/profiler demo
 
-test: install ## Run all tests (with the embedded broker and store)
-	$(BIN)/pytest
+test: install ## Run all tests, two at a time (with the embedded broker and store)
+	$(BIN)/pytest -n 2
 
 SEEDS ?= 1000
 simulate: install ## Run the worker in a simulated world under SEEDS schedules of faults

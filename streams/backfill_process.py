@@ -44,6 +44,7 @@ from streams.settings import load_settings
 from streams.spool import Spooled, SpoolWriter, read_index, read_part
 from streams.store import Store
 from streams.updater import Updater, Work
+from streams.updates import KafkaUpdates
 
 SPOOL_RECORDS: Final = 4_096
 """Records that are sorted into parts at a time."""
@@ -252,9 +253,12 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
         lambda: time.time_ns() // 1_000_000,
         security,
     )
+    updates = KafkaUpdates(settings.brokers, settings.topic("updates"), settings.updates, security)
     patience = Patience(Metrics())
     arena = Arena(UNGUARDED, ARENA_SPARE + 2 * len(records))
-    updater = Updater(UNGUARDED, process.preparer, None, arena, store, process.task.load_id)
+    updater = Updater(
+        UNGUARDED, process.preparer, None, arena, store, process.task.load_id, updates.told
+    )
 
     async def load_rows(pids: Sequence[str]) -> list[bytes | None]:
         return await patience.until_done(lambda: store.load(pids))
@@ -270,6 +274,7 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
         updater=updater,
         compute=compute,
         topic=settings.topic("events"),
+        updates=updates,
     )
     try:
         chunk = Chunk(topic_code(FORWARDED), PARTS + part, records, range(len(records)))
@@ -280,6 +285,7 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
     finally:
         await letters.close()
         await forwards.close()
+        await updates.close()
 
 
 def _now_ms() -> int:
