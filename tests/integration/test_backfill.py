@@ -32,7 +32,7 @@ from tests.integration.rig import WAIT_S, until, workers
 pytestmark = pytest.mark.integration
 
 RETAIL = Path(__file__).parents[3] / "shared" / "data" / "online_retail.csv.gz"
-ROWS = 100_000
+ROWS = 200_000
 T_MS = 1_640_995_200_000
 DAY_MS = 86_400_000
 
@@ -68,9 +68,9 @@ def test_killed_twice_beside_live_events_every_profile_is_right(
         worker.start()
         worker.wait_until_ready()
         with Live(topics, people):
-            for n_done in (0, 4):
+            for n_loaded in (1, 700):
                 with Killed(command) as process:
-                    until(partial(has_done, manifest, n_done))
+                    until(partial(has_loaded, topics, n_loaded))
                     assert process.poll() is None, "it was done before it could be killed"
             assert main([*command, "--json"]) == 0
             again = json.loads(capsys.readouterr().out)
@@ -269,8 +269,9 @@ def customers(path: Path) -> list[str]:
         return sorted({row["CustomerID"].removesuffix(".0") for row in csv.DictReader(file)} - {""})
 
 
-def has_done(manifest: Path, n_parts: int) -> bool:
-    return manifest.exists() and len(json.loads(manifest.read_bytes())["done"]) >= n_parts
+def has_loaded(settings: Settings, n_people: int) -> bool:
+    with redis.Redis.from_url(settings.store_url) as client:
+        return len(client.keys("loaded:*")) >= n_people
 
 
 def click(user_id: str, ts: int, event_id: str) -> dict[str, Any]:
