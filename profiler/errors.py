@@ -42,6 +42,10 @@ class ConfigurationError(ProfilerError):
         self.setting = setting
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, str]]:
+        """Let it come back whole from another process."""
+        return type(self), (self.setting, self.problem)
+
 
 class UsageError(ProfilerError):
     """A command cannot be carried out as given; the message says what to do instead."""
@@ -72,6 +76,10 @@ class UnknownSpec(StateError):
             "run the version of this project that wrote it, which publishes the layout at start-up"
         )
         self.spec_hash = spec_hash
+
+    def __reduce__(self) -> tuple[type[UnknownSpec], tuple[str]]:
+        """Let it come back whole from another process."""
+        return type(self), (self.spec_hash,)
 
 
 class StoreError(ProfilerError):

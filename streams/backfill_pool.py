@@ -6,9 +6,11 @@ import asyncio
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from profiler.errors import ProfilerError
 from streams.backfill_process import Task, begin
 
 _Result = TypeVar("_Result")
@@ -54,5 +56,10 @@ def processes_of(task: Task, n: int) -> Iterator[Processes]:
     processes = Processes(task, n)
     try:
         yield processes
+    except BrokenProcessPool as fault:
+        raise ProfilerError(
+            "a process of the load was ended, perhaps for want of memory: the same command goes on "
+            "from where it was, with fewer --processes if need be"
+        ) from fault
     finally:
         processes.close()

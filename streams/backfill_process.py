@@ -151,15 +151,19 @@ class _Process:
         self.counter = counter
         self.settings = load_settings(task.environ)
         limits = msgspec.structs.replace(screen(self.settings), from_ms=0, until_ms=task.until_ms)
-        self.preparer = Preparer(
-            Pseudonymiser(self.settings.pseudonym_key.reveal().encode()),
-            limits,
-            homes=self.settings.partitions,
-            decoder=decoder_of(self.settings),
-            parts=task.parts,
-            # No catalogue: history is loaded today, and says nothing of when it arrived.
-            cleaner=Cleaner(rates_of(self.settings)),
-            rules=self.settings.trait_rules(),
+        # Two, as each gives a readable name only once, and only what is applied has use for it.
+        self.sorter, self.preparer = (
+            Preparer(
+                Pseudonymiser(self.settings.pseudonym_key.reveal().encode()),
+                limits,
+                homes=self.settings.partitions,
+                decoder=decoder_of(self.settings),
+                parts=task.parts,
+                # No catalogue: history is loaded today, and says nothing of when it arrived.
+                cleaner=Cleaner(rates_of(self.settings)),
+                rules=self.settings.trait_rules(),
+            )
+            for _ in range(2)
         )
         self.loop = asyncio.new_event_loop()
         self._store: Store | None = None
@@ -211,8 +215,8 @@ def spool(origin: Origin, path: Path) -> None:
     with SpoolWriter(path) as writer, path.with_suffix(".rejected").open("wb") as rejected:
         while several := list(islice(records, SPOOL_RECORDS)):
             # No part has this number: all that can be applied is sent on, that is, into its part.
-            prepared = process.preparer.prepare([Chunk(topic_code(EVENTS), 0, several)])
-            process.preparer.contents.take_new_names()
+            prepared = process.sorter.prepare([Chunk(topic_code(EVENTS), 0, several)])
+            process.sorter.contents.take_new_names()
             for forward in prepared.forwards:
                 writer.add(forward.home - PARTS, forward.record)
             for fault in prepared.rejected:

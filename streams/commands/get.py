@@ -55,6 +55,8 @@ def command(
     **past: Any,
 ) -> int:
     """Show what is known of SUBJECT, or was known at a time."""
+    if not subject:
+        raise UsageError("whose profile? SUBJECT is empty")
     options = PastOptions(**past)
     if as_of is None and options != PastOptions():
         raise UsageError("--file, --force: only with --as-of")

@@ -178,10 +178,14 @@ def test_a_topic_is_loaded_up_to_a_time(
     topic = topics.topic("events")
 
     command = ["backfill", "--topic", topic, "--before", "2022-01-01T00:00:00Z", "--json"]
-    code = main([*command, "--folder", str(tmp_path / "folder")])
+    code = main([*command, "--folder", str(tmp_path / "folder"), "--processes", "1"])
 
     assert code == 0
     assert json.loads(capsys.readouterr().out)["outcomes"] == {"applied": 100}
+    with ProfileClient(topics.store_url, topics.pseudonym_key.reveal()) as client:
+        profile = client.get("user:u1")
+    assert profile is not None
+    assert [name for name, _ in profile.top("item")] == ["cup"]
 
 
 def test_nonsense_is_listed_and_the_rest_is_loaded(
