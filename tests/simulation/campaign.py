@@ -346,7 +346,7 @@ def _assert_seen(world: World, pid: str, stored: Stored) -> None:
     # Numbers are aligned with those of the others in a batch: there may be other spaces.
     assert msgspec.json.decode(view["summary"]) == msgspec.json.decode(summary)
     assert int(view["rev"]) == stored.rev[0]
-    assert int(view["as_of"]) == stored.rows["core.as_of"][0]
+    assert int(view["as_of"]) == rows["core.as_of"][0]
 
 
 def failure(seed: int, faults: Sequence[Fault]) -> Failure | None:
