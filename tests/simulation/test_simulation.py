@@ -30,7 +30,7 @@ stands by itself: what a seed draws changes with the kinds of faults."""
 
 
 UNSOLVED: Final = (406, 835)
-"""Seeds that fail since follows, traits and verdicts are drawn, too: an event, and a tie, count once
+"""Seeds that fail since follows, traits and verdicts are drawn: an event, and a tie, count once
 too often or not at all. A bug of ours, or of the test; see CHANGELOG, known faults."""
 
 
