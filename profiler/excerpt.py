@@ -16,19 +16,21 @@ def excerpt(
     events: NDArray[np.intp],
     claims: Sequence[int] = (),
     traits: Sequence[int] = (),
+    looks: Sequence[int] = (),
 ) -> Prepared:
-    """Only these events, links and traits, and the people whom they are about.
+    """Only these events, links, traits and looks, and the people whom they are about.
 
     Parameters
     ----------
     events
         (M,) places of events, in the order in which they are to be applied.
-    claims, traits
-        Places of links and of traits.
+    claims, traits, looks
+        Places of links, of traits, and of looks.
     """
     said = [prepared.claims[k] for k in claims]
     told = [prepared.traits[k] for k in traits]
-    others = np.array([*(one.place for one in said), *(one.place for one in told)], dtype=np.intp)
+    asked = [prepared.looks[k] for k in looks]
+    others = np.array([one.place for some in (said, told, asked) for one in some], dtype=np.intp)
     left, place = np.unique(np.concatenate([prepared.row[events], others]), return_inverse=True)
     n, places = len(events), iter(place[len(events) :].tolist())
     kept = dataclasses.replace(
@@ -40,7 +42,7 @@ def excerpt(
         home=prepared.home[left],
         claims=[one._replace(place=next(places)) for one in said],
         traits=[one._replace(place=next(places)) for one in told],
-        looks=[],
+        looks=[one._replace(place=next(places)) for one in asked],
     )
     kept.choose(events)
     kept.row = place[:n]
@@ -52,4 +54,5 @@ def about(prepared: Prepared, pids: Collection[str]) -> Prepared:
     theirs = np.array([pid in pids for pid in prepared.pids], dtype=bool)
     claims = [k for k, claim in enumerate(prepared.claims) if theirs[claim.place]]
     traits = [k for k, told in enumerate(prepared.traits) if theirs[told.place]]
-    return excerpt(prepared, np.flatnonzero(theirs[prepared.row]), claims, traits)
+    looks = [k for k, look in enumerate(prepared.looks) if theirs[look.place]]
+    return excerpt(prepared, np.flatnonzero(theirs[prepared.row]), claims, traits, looks)

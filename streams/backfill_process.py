@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -267,8 +267,8 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
     async def load_rows(pids: Sequence[str]) -> list[bytes | None]:
         return await patience.until_done(lambda: store.load(pids))
 
-    async def compute(chunks: Sequence[Chunk]) -> Work:
-        return await updater.compute(chunks, load_rows)
+    async def compute(chunks: Sequence[Chunk], only: Collection[str] | None = None) -> Work:
+        return await updater.compute(chunks, load_rows, only)
 
     committer = Committer(
         store=store,

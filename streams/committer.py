@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from profiler.errors import StoreRestarted
@@ -18,7 +18,7 @@ from streams.store import Store, Write
 from streams.tasks import together
 from streams.updater import Updater, Work, rejected_records
 
-Compute = Callable[[Sequence[Chunk]], Awaitable[Work]]
+Compute = Callable[[Sequence[Chunk], Collection[str] | None], Awaitable[Work]]
 
 _log = get_logger(component="worker")
 
@@ -140,7 +140,7 @@ class Committer:
         attempted = work.writes
         while refused:
             self._updater.arena.drop(refused)
-            again = await self._compute(chunks)
+            again = await self._compute(chunks, refused)
             self._check_revisions(refused, attempted, again)
             # What fails on the row as it is now may not have failed before.
             await together(self._send_letters(again), self._send_alerts(again))

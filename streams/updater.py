@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from profiler.batch import Prepared, Preparer
 from profiler.dedupe import PARTS, partition_number
 from profiler.events import BEHAVIOUR_TYPES
+from profiler.excerpt import about
 from profiler.facets.intent import PENDING
 from profiler.identity import NO_LINKS, Links
 from profiler.models.bank import ModelBank
@@ -149,8 +150,16 @@ class Updater:
         self._layouts: dict[str, Layout] = {}
         self._watermark_ms: dict[int, int] = {}
 
-    async def compute(self, chunks: Sequence[Chunk], load: Load) -> Work:
+    async def compute(
+        self, chunks: Sequence[Chunk], load: Load, only: Collection[str] | None = None
+    ) -> Work:
         """Apply records to the arena's rows, loading what is missing; nothing is written.
+
+        Parameters
+        ----------
+        only
+            Whose part of the records is applied, by default everybody's. A record may be about two
+            people: of one whose other records are not here, the fence must not be moved past them.
 
         Raises
         ------
@@ -159,6 +168,8 @@ class Updater:
         """
         lap = Stopwatch()
         prepared = self._preparer.prepare(chunks)
+        if only is not None:
+            prepared = about(prepared, only)
         n_repeated = 0
         if self._load_id:
             prepared.in_order_of_time()

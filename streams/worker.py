@@ -264,14 +264,14 @@ class Worker:
         work.processed.outcomes["repeated"] = sum(arrival.n_repeated for arrival in arrivals)
         return _Received(work, [arrival.acknowledge for arrival in arrivals])
 
-    async def _compute(self, chunks: Sequence[Chunk]) -> Work:
+    async def _compute(self, chunks: Sequence[Chunk], only: Collection[str] | None = None) -> Work:
         async def load(pids: Sequence[str]) -> list[bytes | None]:
             return await self._patience.until_done(lambda: self._store.load(pids))
 
         if self._schemas is not None:
             await learn_schemas(self._schemas, chunks, self._patience)
         self._last_batch_s = time.monotonic()
-        return await self._updater.compute(chunks, load)
+        return await self._updater.compute(chunks, load, only)
 
     async def _write(self, work: Work) -> set[str]:
         refused = await self._committer.write(work)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -29,18 +29,7 @@ REGRESSIONS: Final[tuple[tuple[int, tuple[Fault, ...]], ...]] = (
 stands by itself: what a seed draws changes with the kinds of faults."""
 
 
-UNSOLVED: Final = (406, 835)
-"""Seeds that fail since follows, traits and verdicts are drawn: an event, and a tie, count once
-too often or not at all. A bug of ours, or of the test; see CHANGELOG, known faults."""
-
-
-def seeds() -> list[Any]:
-    """All seeds; those that are known to fail say so."""
-    unsolved = pytest.mark.xfail(reason="an open bug, see UNSOLVED", strict=True)
-    return [pytest.param(n, marks=unsolved if n in UNSOLVED else ()) for n in range(SEEDS)]
-
-
-@pytest.mark.parametrize("seed", seeds())
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_profiles_are_those_of_one_clean_pass(seed: int) -> None:
     check(seed, faults_of(seed))
 
