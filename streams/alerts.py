@@ -5,7 +5,6 @@ Sent before the profile is written, which once written no longer tells what it w
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -46,12 +45,8 @@ class KafkaAlerts:
         BrokerUnavailable
             Some may not be kept; send all of them again.
         """
-        async with self._sender.producer() as producer:
-            sent = [
-                await producer.send(self._topic, msgspec.json.encode(alert), key=alert.pid.encode())
-                for alert in alerts
-            ]
-            await asyncio.gather(*sent)
+        encode = msgspec.json.encode
+        await self._sender.send(self._topic, ((a.pid.encode(), encode(a)) for a in alerts))
 
     async def close(self) -> None:
         """Close the connection; a later `send` opens it again."""

@@ -101,7 +101,7 @@ def unlink(settings: Settings, member: str, owner: str) -> None:
         raise UsageError("first the one who belongs to the other: anonymous, device, user")
     now_ms = time.time_ns() // 1_000_000
     event = {"type": "identify", "ts": now_ms, "unlink": True, "source": "operator", **fields}
-    with EventProducer(settings.brokers, settings.topic("events")) as producer:
+    with EventProducer.of(settings) as producer:
         producer.send_raw(str(fields[names[1]]).encode(), msgspec.json.encode(event))
 
 

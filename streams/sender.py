@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -57,6 +57,18 @@ class Sender:
             # Nothing of this attempt may linger in its buffer and come after the next one.
             await self.close()
             raise BrokerUnavailable(f"records were not acknowledged: {fault!r}") from fault
+
+    async def send(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send keys and values, and return once all are acknowledged by all replicas.
+
+        Raises
+        ------
+        BrokerUnavailable
+            Some may not be kept; send all of them again.
+        """
+        async with self.producer() as producer:
+            sent = [await producer.send(topic, value, key=key) for key, value in records]
+            await asyncio.gather(*sent)
 
     async def close(self) -> None:
         """Close the connection; it is opened again when it is needed."""

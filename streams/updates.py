@@ -6,9 +6,8 @@ reads a record and then the profile sees what it tells, or what is newer.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,13 +79,8 @@ class KafkaUpdates:
         BrokerUnavailable
             Some may not be kept; send all of them again.
         """
-        async with self._sender.producer() as producer:
-            sent = [await self._send(producer, update) for update in updates]
-            await asyncio.gather(*sent)
+        await self._sender.send(self._topic, ((u.pid.encode(), encode_update(u)) for u in updates))
 
     async def close(self) -> None:
         """Close the connection; a later `send` opens it again."""
         await self._sender.close()
-
-    async def _send(self, producer: Any, update: Update) -> Any:
-        return await producer.send(self._topic, encode_update(update), key=update.pid.encode())
