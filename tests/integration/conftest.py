@@ -10,6 +10,8 @@ import pytest
 
 from streams.embedded import EmbeddedBroker, EmbeddedStore
 from streams.settings import Secret, Settings
+from streams.topics import create_topics
+from tests.integration.rig import as_environment
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = count(1)
@@ -62,3 +64,11 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
+
+
+@pytest.fixture
+def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings whose topics are there, for the command line too."""
+    create_topics(settings)
+    as_environment(settings, monkeypatch)
+    return settings

@@ -9,16 +9,17 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
 import orjson
+import pytest
 from kafka import KafkaAdminClient
 
-from profiler.errors import BrokerUnavailable, ProfilerError
+from profiler.errors import BrokerUnavailable, ProfilerError, UsageError
 from streams.assembly import open_store
 from streams.audit import AuditReport, audit
 from streams.ledger import Ledger, passes_screen
@@ -26,7 +27,7 @@ from streams.producer import EventProducer, ProducerOptions
 from streams.settings import Settings
 from streams.spawn import free_port
 from streams.traffic import without_end
-from streams.worker_process import WorkerProcess
+from streams.worker_process import WorkerProcess, environment_of
 
 WAIT_S: Final = 60.0
 PAUSE_S: Final = 0.001
@@ -65,7 +66,7 @@ class Load:
         deadline_s = time.monotonic() + WAIT_S
         while True:
             try:
-                return asyncio.run(self._audit())
+                return audited(self._settings, self._path)
             except BrokerUnavailable:  # a coordinator that moves is away for a moment
                 assert time.monotonic() < deadline_s
                 time.sleep(0.1)
@@ -79,13 +80,6 @@ class Load:
                 self.n_sent += 1
                 if self._enough.wait(PAUSE_S):
                     return
-
-    async def _audit(self) -> AuditReport:
-        store = open_store(self._settings)
-        try:
-            return await audit(self._settings, store, ledger=self._path, wait_s=WAIT_S)
-        finally:
-            await store.close()
 
 
 def differences(report: AuditReport) -> dict[str, int]:
@@ -154,6 +148,47 @@ def outcomes(workers: Sequence[WorkerProcess]) -> Counter[str]:
                 total["records"] += line["records"] - line.get("forwarded", 0)
                 total["fenced"] += line.get("fenced", 0)
     return total
+
+
+def as_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the command line of this process find these settings."""
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+
+
+def send(settings: Settings, events: Sequence[Mapping[str, Any]]) -> None:
+    """Send events without keys: they arrive anywhere."""
+    with EventProducer(settings.brokers, settings.topic("events")) as producer:
+        for event in events:
+            producer.send_raw(None, orjson.dumps(event))
+
+
+def audited(settings: Settings, ledger: Path | None = None) -> AuditReport:
+    """Let the workers catch up, then compare every profile."""
+
+    async def run() -> AuditReport:
+        store = open_store(settings)
+        try:
+            return await audit(settings, store, ledger=ledger, wait_s=WAIT_S)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def settled(settings: Settings) -> AuditReport:
+    """Wait until all is as an audit wants it: looks beget looks, so more than once."""
+    found: list[AuditReport] = []
+
+    def is_right() -> bool:
+        try:
+            found.append(audited(settings))
+        except UsageError:  # events still come
+            return False
+        return not (found[-1].mismatched or found[-1].stale)
+
+    until(is_right)
+    return found[-1]
 
 
 def members_of(settings: Settings) -> list[str]:

@@ -25,7 +25,7 @@ from streams.eventlog import wait_until_consumed
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
-from streams.worker_process import WorkerProcess, environment_of
+from streams.worker_process import WorkerProcess
 from tests.integration.rig import WAIT_S, until, workers
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -43,14 +43,6 @@ def store() -> Iterator[EmbeddedStore]:
     """One of its own for each test: everybody in it is counted."""
     with EmbeddedStore() as running:
         yield running
-
-
-@pytest.fixture
-def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    create_topics(settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 def test_a_topic_that_was_made_anew_is_read_after_it_was_adopted(

@@ -26,8 +26,7 @@ from streams.embedded import EmbeddedStore
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
-from streams.worker_process import environment_of
-from tests.integration.rig import WAIT_S, until, workers
+from tests.integration.rig import WAIT_S, as_environment, until, workers
 
 pytestmark = pytest.mark.integration
 
@@ -47,8 +46,7 @@ def store() -> Iterator[EmbeddedStore]:
 def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     create_topics(settings)
     given = msgspec.structs.replace(settings, live_from="2022-01-01T00:00:00Z")
-    for name, value in environment_of(given).items():
-        monkeypatch.setenv(name, value)
+    as_environment(given, monkeypatch)
     return given
 
 

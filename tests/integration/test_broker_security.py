@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,6 @@ import msgspec
 import pytest
 
 from profiler.errors import BrokerUnavailable, ConfigurationError
-from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.embedded import EmbeddedStore
 from streams.letterbox import list_dead_letters, replay_dead_letters
 from streams.producer import EventProducer, ProducerOptions
@@ -20,6 +17,7 @@ from streams.settings import Secret, Settings
 from streams.spawn import free_port
 from streams.topics import create_topics, topic_ids
 from streams.worker_process import WorkerProcess
+from tests.integration.rig import audited
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.broker_security import PASSWORD, SecureListener
 
@@ -105,14 +103,3 @@ def test_a_file_without_authorities_is_refused_by_its_setting(
         topic_ids(settings, ["events"])
 
     assert caught.value.setting == "PROFILER_BROKER_CA_FILE"
-
-
-def audited(settings: Settings) -> AuditReport:
-    async def run() -> AuditReport:
-        store = open_store(settings)
-        try:
-            return await audit(settings, store, wait_s=WAIT_S)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,6 @@ from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.simulate import DUPLICATE, LATE, SimulationParams, simulate
 from profiler.sources import source_named
 from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.cli import main
 from streams.client import ProfileClient
 from streams.embedded import EmbeddedStore
@@ -31,6 +30,7 @@ from streams.replay import ReplayOptions, Speed, replay
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess, environment_of
+from tests.integration.rig import audited, until
 
 pytestmark = pytest.mark.integration
 
@@ -205,13 +205,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def until(is_so: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def start_replay(settings: Settings, directory: Path, ledger: Path) -> threading.Thread:
     """Replay a file for a few seconds, in a thread."""
     file = directory / "events.jsonl"
@@ -232,19 +225,6 @@ def send(settings: Settings, values: list[bytes]) -> None:
     with EventProducer(settings.brokers, settings.topic("events")) as producer:
         for record in source_named("native").convert(values, "test"):
             producer.send_raw(record.key, record.value)
-
-
-def audited(settings: Settings, ledger: Path | None = None) -> AuditReport:
-    """Let the worker catch up, then compare every profile."""
-
-    async def run() -> AuditReport:
-        store = open_store(settings)
-        try:
-            return await audit(settings, store, ledger=ledger, wait_s=WAIT_S)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
 
 
 async def states(settings: Settings) -> list[str]:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.cli import main
 from streams.client import ProfileClient
 from streams.embedded import EmbeddedStore
-from streams.eventlog import wait_until_consumed
-from streams.producer import EventProducer
 from streams.settings import Settings
-from streams.topics import create_topics
-from streams.worker_process import environment_of
-from tests.integration.rig import WAIT_S, until, workers
+from tests.integration.rig import send, settled, workers
 from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -39,14 +31,6 @@ def broker(kafka: ApacheKafka) -> ApacheKafka:
 def store() -> Iterator[EmbeddedStore]:
     with EmbeddedStore() as running:
         yield running
-
-
-@pytest.fixture
-def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    create_topics(settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 def test_the_anonymous_history_joins_whatever_dies_meanwhile(
@@ -108,31 +92,3 @@ def clicks(profile: Any) -> int:
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def send(settings: Settings, events: list[dict[str, Any]]) -> None:
-    """Without keys: events arrive anywhere."""
-    with EventProducer(settings.brokers, settings.topic("events")) as producer:
-        for event in events:
-            producer.send_raw(None, msgspec.json.encode(event))
-
-
-def settled(settings: Settings) -> AuditReport:
-    """Wait until all is as an audit wants it: looks beget looks, so more than once."""
-    found: list[AuditReport] = []
-
-    def is_right() -> bool:
-        wait_until_consumed(settings, WAIT_S)
-        found.append(asyncio.run(audited(settings)))
-        return not (found[-1].mismatched or found[-1].stale)
-
-    until(is_right)
-    return found[-1]
-
-
-async def audited(settings: Settings) -> AuditReport:
-    store = open_store(settings)
-    try:
-        return await audit(settings, store)
-    finally:
-        await store.close()

@@ -19,7 +19,6 @@ from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states
 from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.catalogue import CatalogueReader
 from streams.cleaning import catalogue_of
 from streams.deadletter import KafkaDeadLetters
@@ -31,7 +30,7 @@ from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess
-from tests.integration.rig import PAUSE_S, n_records, page, until, workers
+from tests.integration.rig import PAUSE_S, audited, n_records, page, until, workers
 from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -119,17 +118,6 @@ def shop(settings: Settings) -> Iterator[Shop]:
     made = Shop(settings)
     yield made
     made.close()
-
-
-def audited(settings: Settings) -> AuditReport:
-    async def run() -> AuditReport:
-        store = open_store(settings)
-        try:
-            return await audit(settings, store, wait_s=60)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
 
 
 def spent(settings: Settings) -> float:

@@ -6,7 +6,6 @@ embedded broker (Tansu 0.6) now and then forgets what one of them sent, though i
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +17,12 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.embedded import EmbeddedStore
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess
+from tests.integration.rig import audited, until
 from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -156,21 +154,3 @@ def records_of(sender: int) -> list[tuple[bytes, bytes]]:
 
 
 PARTITIONERS: Final[tuple[Partitioner, ...]] = (by_murmur2, by_crc32, in_turn)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.01)
-
-
-def audited(settings: Settings) -> AuditReport:
-    async def run() -> AuditReport:
-        store = open_store(settings)
-        try:
-            return await audit(settings, store, wait_s=WAIT_S)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import urllib.request
@@ -14,17 +13,14 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer
 
-from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.cli import main
 from streams.client import Profile, ProfileClient, Quarantine
 from streams.embedded import EmbeddedStore
-from streams.eventlog import wait_until_consumed
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
-from streams.worker_process import WorkerProcess, environment_of
-from tests.integration.rig import WAIT_S, until, workers
+from streams.worker_process import WorkerProcess
+from tests.integration.rig import as_environment, audited, until, workers
 
 pytestmark = pytest.mark.integration
 
@@ -43,8 +39,7 @@ def store() -> Iterator[EmbeddedStore]:
 def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = msgspec.structs.replace(settings, figures_interval_s=0.2)
     create_topics(settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
+    as_environment(settings, monkeypatch)
     return settings
 
 
@@ -61,7 +56,7 @@ def test_a_bot_is_held_and_teaches_nothing_until_it_is_released(
         send(topics, [click("bot", start_ms + BOT_EVENTS * 25) | bought])
         people = [click(f"u{k}", start_ms + k) for k in range(PEOPLE)]
         send(topics, [event | more for event in people for more in ({}, bought)])
-        held = settled(topics)
+        held = audited(topics)
         until(lambda: n_labels(worker) >= PEOPLE)
         bot, person = profile(topics, "bot"), profile(topics, "u0")
         figures = page(worker)
@@ -71,12 +66,12 @@ def test_a_bot_is_held_and_teaches_nothing_until_it_is_released(
 
         main(["quarantine", "release", "bot", "--reason", "a reseller"])
         until(lambda: profile(topics, "bot").quarantine is None)
-        released = settled(topics)
+        released = audited(topics)
         after = profile(topics, "bot")
 
         main(["quarantine", "hold", "bot"])
         until(lambda: profile(topics, "bot").quarantine is not None)
-        again = settled(topics)
+        again = audited(topics)
         told = alerts(topics)
 
     assert bot.quarantine is not None
@@ -110,7 +105,7 @@ def test_a_dense_file_of_history_is_not_held(topics: Settings, tmp_path: Path) -
 
         assert main(["replay", "--source", "taobao", str(file)]) == 0
 
-        report = settled(topics)
+        report = audited(topics)
         found = profile(topics, "1")
 
     assert (report.mismatched, report.stale) == (0, 0)
@@ -167,16 +162,3 @@ def alerts(settings: Settings) -> list[dict[str, Any]]:
         return [json.loads(record.value) for record in consumer]
     finally:
         consumer.close()
-
-
-def settled(settings: Settings) -> AuditReport:
-    wait_until_consumed(settings, WAIT_S)
-    return asyncio.run(audited(settings))
-
-
-async def audited(settings: Settings) -> AuditReport:
-    store = open_store(settings)
-    try:
-        return await audit(settings, store, wait_s=WAIT_S)
-    finally:
-        await store.close()

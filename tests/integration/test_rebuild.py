@@ -18,21 +18,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from profiler.errors import UsageError
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_state, encode_states
 from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.cli import main
 from streams.embedded import EmbeddedStore
-from streams.eventlog import wait_until_consumed
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.store import ProfileWrite
-from streams.topics import create_topics
-from streams.worker_process import environment_of
-from tests.integration.rig import WAIT_S, until, workers
+from tests.integration.rig import settled, workers
 from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -50,14 +45,6 @@ def broker(kafka: ApacheKafka) -> ApacheKafka:
 def store() -> Iterator[EmbeddedStore]:
     with EmbeddedStore() as running:
         yield running
-
-
-@pytest.fixture
-def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    create_topics(settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 def test_a_corrupted_person_is_repaired_while_events_go_on(
@@ -227,27 +214,3 @@ async def ruin(settings: Settings, kind: str, subject_id: str) -> None:
 
 def pid_of(settings: Settings, kind: str, subject_id: str) -> str:
     return Pseudonymiser(settings.pseudonym_key.reveal().encode()).pid(kind, subject_id)
-
-
-def settled(settings: Settings) -> AuditReport:
-    """Wait until all is as an audit wants it."""
-    found: list[AuditReport] = []
-
-    def is_right() -> bool:
-        try:
-            wait_until_consumed(settings, WAIT_S)
-            found.append(asyncio.run(audited(settings)))
-        except UsageError:
-            return False
-        return not (found[-1].mismatched or found[-1].stale)
-
-    until(is_right)
-    return found[-1]
-
-
-async def audited(settings: Settings) -> AuditReport:
-    store = open_store(settings)
-    try:
-        return await audit(settings, store)
-    finally:
-        await store.close()

@@ -19,8 +19,6 @@ from streams.embedded import EmbeddedStore
 from streams.eventlog import beginnings_of, ends_of, records_between, wait_until_consumed
 from streams.producer import EventProducer
 from streams.settings import Settings
-from streams.topics import create_topics
-from streams.worker_process import environment_of
 from tests.integration.rig import WAIT_S, workers
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -36,14 +34,6 @@ def broker(kafka: ApacheKafka) -> ApacheKafka:
 def store() -> Iterator[EmbeddedStore]:
     with EmbeddedStore() as running:
         yield running
-
-
-@pytest.fixture
-def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    create_topics(settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 def test_a_log_that_has_lost_its_beginning_rebuilds_nobody_unless_forced(

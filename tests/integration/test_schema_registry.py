@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
@@ -16,14 +15,13 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.client import ProfileClient
 from streams.embedded import EmbeddedStore
 from streams.letterbox import list_dead_letters
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess
+from tests.integration.rig import audited, until
 from tests.registered import Shop, message_class
 from tests.servers.apicurio import Apicurio
 from tests.servers.schema_registry import SchemaRegistry
@@ -177,26 +175,8 @@ def send(settings: Settings, values: list[bytes]) -> None:
     assert producer.flush(WAIT_S) == 0
 
 
-def audited(settings: Settings) -> AuditReport:
-    async def run() -> AuditReport:
-        store = open_store(settings)
-        try:
-            return await audit(settings, store, wait_s=WAIT_S)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
-
-
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def said(worker: WorkerProcess) -> list[tuple[str, str | None]]:

@@ -14,10 +14,7 @@ from streams.cli import main
 from streams.client import Profile, ProfileClient
 from streams.embedded import EmbeddedStore
 from streams.settings import Settings
-from streams.topics import create_topics
-from streams.worker_process import environment_of
-from tests.integration.rig import workers
-from tests.integration.test_identity import send, settled
+from tests.integration.rig import send, settled, workers
 from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -34,14 +31,6 @@ def broker(kafka: ApacheKafka) -> ApacheKafka:
 def store() -> Iterator[EmbeddedStore]:
     with EmbeddedStore() as running:
         yield running
-
-
-@pytest.fixture
-def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    create_topics(settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 def test_a_tie_reaches_both_whatever_dies_meanwhile(

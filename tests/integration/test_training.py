@@ -18,8 +18,6 @@ from streams.client import ProfileClient
 from streams.eventlog import wait_until_consumed
 from streams.producer import EventProducer
 from streams.settings import Settings
-from streams.topics import create_topics
-from streams.worker_process import environment_of
 from tests.integration.rig import WAIT_S, workers
 
 pytestmark = pytest.mark.integration
@@ -28,14 +26,6 @@ PEOPLE = 4
 ROUNDS = 5
 OUTPUT = "intent"
 """Slice that is model output: what the models knew at the time is not in the log."""
-
-
-@pytest.fixture
-def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    create_topics(settings)
-    for name, value in environment_of(settings).items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 def test_an_export_says_what_readers_saw(

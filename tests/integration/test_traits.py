@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,18 +12,13 @@ import pytest
 import redis
 
 from profiler.privacy.pseudonym import Pseudonymiser
-from streams.assembly import open_store
-from streams.audit import AuditReport, audit
 from streams.cli import main
 from streams.client import ProfileClient
 from streams.embedded import EmbeddedStore
-from streams.eventlog import wait_until_consumed
-from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.store import traits_key
 from streams.topics import create_topics
-from streams.worker_process import environment_of
-from tests.integration.rig import WAIT_S, until, workers
+from tests.integration.rig import as_environment, send, settled, workers
 
 pytestmark = pytest.mark.integration
 
@@ -46,8 +40,7 @@ def topics(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
         trusted_sources=("crm",),
     )
     create_topics(mine)
-    for name, value in environment_of(mine).items():
-        monkeypatch.setenv(name, value)
+    as_environment(mine, monkeypatch)
     return mine
 
 
@@ -154,31 +147,3 @@ def everything_in(settings: Settings) -> bytes:
         found += [v for key in admin.scan_iter(match="traits:*") if (v := admin.get(key))]
         found += [v for key in admin.scan_iter(match="state:*") if (v := admin.get(key))]
     return b"\n".join(found)
-
-
-def send(settings: Settings, events: list[dict[str, Any]]) -> None:
-    """Without keys: events arrive anywhere."""
-    with EventProducer(settings.brokers, settings.topic("events")) as producer:
-        for event in events:
-            producer.send_raw(None, msgspec.json.encode(event))
-
-
-def settled(settings: Settings) -> AuditReport:
-    """Wait until all is as an audit wants it: looks beget looks, so more than once."""
-    found: list[AuditReport] = []
-
-    def is_right() -> bool:
-        wait_until_consumed(settings, WAIT_S)
-        found.append(asyncio.run(audited(settings)))
-        return not (found[-1].mismatched or found[-1].stale)
-
-    until(is_right)
-    return found[-1]
-
-
-async def audited(settings: Settings) -> AuditReport:
-    opened = open_store(settings)
-    try:
-        return await audit(settings, opened)
-    finally:
-        await opened.close()

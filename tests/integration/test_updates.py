@@ -14,13 +14,13 @@ import pytest
 
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.updates import Update
+from streams.embedded import EmbeddedStore
 from streams.eventlog import ends_of, portions_until, wait_until_consumed
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess
 from tests.integration.rig import WAIT_S
-from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
 
@@ -29,9 +29,10 @@ PEOPLE = 30
 
 
 @pytest.fixture
-def broker(kafka: ApacheKafka) -> ApacheKafka:
-    """Tansu loses records of producers that race for the first batch of a partition."""
-    return kafka
+def store() -> Iterator[EmbeddedStore]:
+    """A store of its own: of whom another test has linked already nothing new is told."""
+    with EmbeddedStore() as running:
+        yield running
 
 
 @pytest.fixture
