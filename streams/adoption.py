@@ -6,8 +6,8 @@ See `streams.identity` for why a worker must not go on by itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 import msgspec
 from kafka import TopicPartition
@@ -16,9 +16,10 @@ from kafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
 from profiler.dedupe import INCARNATIONS_MAX
-from profiler.errors import BrokerUnavailable, TopicReplaced, UsageError
+from profiler.errors import TopicReplaced, UsageError
 from profiler.forwarding import Seen
 from streams.eventlog import READ, ends_of, places_of
+from streams.groups import commit_offsets, committed_offsets, members_of
 from streams.identity import REMEDY, Place, TopicIdentity, identities, reached
 from streams.settings import Settings
 from streams.store import Store
@@ -135,10 +136,12 @@ def _cut(
     with admin_of(settings) as admin:
         (topic,) = admin.describe_topics([name])
         numbers = sorted(p["partition_index"] for p in topic["partitions"])
-        read = {n: reached.get((name, n), 0) for n in numbers}
-        for place, at in _group_offsets(admin, settings, name, numbers).items():
-            read[place.partition] = max(at.offset, read[place.partition])
-        # The ends afterwards: meanwhile others may read on, and commit.
+    read = {n: reached.get((name, n), 0) for n in numbers}
+    places = [TopicPartition(name, n) for n in numbers]
+    for place, at in committed_offsets(settings, settings.group, places).items():
+        read[place.partition] = max(at.offset, read[place.partition])
+    # The ends afterwards: meanwhile others may read on, and commit.
+    with admin_of(settings) as admin:
         wanted = {TopicPartition(name, n): OffsetSpec.LATEST for n in numbers}
         ends = {p.partition: at.offset for p, at in admin.list_partition_offsets(wanted).items()}
     if all(at <= ends[n] for n, at in read.items()):
@@ -148,20 +151,8 @@ def _cut(
     return {n: (at, certain[n]) for n, at in read.items() if at > certain[n]}
 
 
-def _group_offsets(
-    admin: Any, settings: Settings, name: str, numbers: Sequence[int]
-) -> dict[TopicPartition, OffsetAndMetadata]:
-    partitions = [TopicPartition(name, n) for n in numbers]
-    found: dict[TopicPartition, OffsetAndMetadata] = admin.list_group_offsets(
-        {settings.group: partitions}
-    )[settings.group]
-    return found
-
-
 def _check_nobody_reads(settings: Settings) -> None:
-    with admin_of(settings) as admin:
-        group = admin.describe_groups([settings.group])[settings.group]
-    if members := group.get("members"):
+    if members := members_of(settings, settings.group):
         raise UsageError(
             f"group {settings.group} has {len(members)} members: stop all workers first, with "
             "SIGTERM, so that they commit what they have read"
@@ -169,8 +160,8 @@ def _check_nobody_reads(settings: Settings) -> None:
 
 
 def _set_offsets(settings: Settings, short: str, adoption: Adoption) -> None:
-    with admin_of(settings) as admin:
-        before = _group_offsets(admin, settings, adoption.name, list(adoption.begins))
+    places = [TopicPartition(adoption.name, n) for n in adoption.begins]
+    before = committed_offsets(settings, settings.group, places)
     nothing = Seen("").encode() if short == "forwarded" else ""
     offsets = {}
     for number, offset in adoption.begins.items():
@@ -178,7 +169,4 @@ def _set_offsets(settings: Settings, short: str, adoption: Adoption) -> None:
         # What has come home stays known, whatever became of the topic it came through.
         text = before[place].metadata if place in before else ""
         offsets[place] = OffsetAndMetadata(offset, text or nothing, None)
-    with admin_of(settings) as admin:
-        faults = admin.alter_group_offsets(settings.group, offsets)
-    if refused := {fault.__name__ for fault in faults.values() if fault.errno}:
-        raise BrokerUnavailable(f"the offsets were not set: {', '.join(sorted(refused))}")
+    commit_offsets(settings, settings.group, offsets)

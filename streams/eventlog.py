@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from profiler.errors import BrokerUnavailable, UsageError
 from profiler.records import Record
 from streams.broker import client_options
+from streams.groups import committed_offsets
 from streams.identity import Place
 from streams.settings import Settings
 
@@ -210,8 +211,7 @@ def held_up(settings: Settings, places: Collection[Place]) -> dict[Place, int]:
     and the committed offset before records that have been deleted. So it is tried.
     """
     partitions = [TopicPartition(*place) for place in places]
-    with _admin(settings) as admin:
-        found = admin.list_group_offsets({settings.group: partitions})[settings.group]
+    found = committed_offsets(settings, settings.group, partitions)
     standing = {p: found[p].offset if p in found else -1 for p in partitions}
     with open_consumer(settings, max_partition_fetch_bytes=GLANCE_BYTES) as consumer:
         beginnings = consumer.beginning_offsets(partitions)
@@ -247,9 +247,8 @@ def _is_at_end(consumer: Any, partition: Any) -> bool:
 
 def _lag(settings: Settings, name: str) -> int:
     ends = ends_of(settings, name)
-    group = {settings.group: [TopicPartition(settings.topic(name), n) for n in ends]}
-    with _admin(settings) as admin:
-        committed = admin.list_group_offsets(group)[settings.group]
+    wanted = [TopicPartition(settings.topic(name), n) for n in ends]
+    committed = committed_offsets(settings, settings.group, wanted)
     known = {p.partition: max(0, found.offset) for p, found in committed.items()}
     return sum(max(0, end - known.get(n, 0)) for n, end in ends.items())
 
@@ -266,16 +265,6 @@ def check_progress(
     """
     if time.monotonic() - since_s > timeout_s:
         raise BrokerUnavailable(f"{settings.brokers} gave nothing of {what} for {timeout_s:.0f} s")
-
-
-@contextmanager
-def _admin(settings: Settings) -> Iterator[Any]:
-    with _faults(settings):
-        admin = KafkaAdminClient(**client_options(settings))
-        try:
-            yield admin
-        finally:
-            admin.close()
 
 
 @contextmanager

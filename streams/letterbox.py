@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from profiler.errors import BrokerUnavailable
 from streams.broker import client_options
 from streams.deadletter import PREFIX
 from streams.eventlog import Ends, ends_of
+from streams.groups import committed_offsets
 from streams.settings import Settings
 from streams.topics import DEAD_LETTER_BYTES_MAX
 
@@ -169,8 +170,7 @@ class _Progress:
         """Letters below this were replayed."""
         if reason not in self._by_reason:
             group = self._group if reason is None else f"{self._group}-{reason}"
-            with closing(KafkaAdminClient(**client_options(self._settings))) as admin:
-                committed = admin.list_group_offsets(group)[group]
+            committed = committed_offsets(self._settings, group)
             self._by_reason[reason] = {tp: found.offset for tp, found in committed.items()}
         return max(0, self._by_reason[reason].get(partition, 0))
 

@@ -17,7 +17,6 @@ from typing import Any, Final, Self
 import msgspec
 import orjson
 import pytest
-from kafka import KafkaAdminClient
 
 from profiler.errors import BrokerUnavailable, ProfilerError, UsageError
 from streams.assembly import open_store
@@ -189,16 +188,6 @@ def settled(settings: Settings) -> AuditReport:
 
     until(is_right)
     return found[-1]
-
-
-def members_of(settings: Settings) -> list[str]:
-    """Ids of the members of the group; Apache Kafka only."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.brokers.split(","))
-    try:
-        found = admin.describe_groups([settings.group])[settings.group]
-    finally:
-        admin.close()
-    return [member["member_id"] for member in found["members"]]
 
 
 def until(holds: Callable[[], bool], timeout_s: float = WAIT_S) -> None:

@@ -24,13 +24,13 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from streams.assignor import HomeAssignor
 from streams.embedded import EmbeddedStore
 from streams.eventlog import READ
+from streams.groups import members_of
 from streams.settings import Settings
 from streams.topics import create_topics
 from streams.worker_process import WorkerProcess
 from tests.integration.rig import (
     Load,
     differences,
-    members_of,
     n_partitions,
     n_records,
     outcomes,
@@ -104,7 +104,7 @@ def test_a_lone_worker_stops_silently_after_a_heartbeat_timeout_532(
         worker.start()
         until(lambda: n_records(worker) > 500)
         with suspended(worker):
-            until(lambda: not members_of(topics))
+            until(lambda: not members_of(topics, topics.group))
         report = load.audited()
         worker.check()
 

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from streams.embedded import EmbeddedBroker, EmbeddedStore
+from streams.groups import members_of
 from streams.settings import Settings
 from streams.topics import create_topics
 from tests.integration.rig import (
     Load,
     differences,
-    members_of,
     n_partitions,
     n_records,
     outcomes,
@@ -58,7 +58,7 @@ def test_a_worker_that_is_told_to_stop_under_load_repeats_nothing_and_leaves(
         until(lambda: n_records(first) > 500)
         code = first.stop()
         if isinstance(broker, ApacheKafka):
-            assert members_of(topics) == []
+            assert members_of(topics, topics.group) == []
         second.start()
         until(lambda: n_partitions(second) == 4)
         report = load.audited()
