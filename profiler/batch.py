@@ -212,7 +212,7 @@ class Preparer:
             content=self.contents.indices(keys),
             is_unknown=is_unknown,
             tie=np.full(len(events), NOTHING, dtype=np.intp),
-            guarded=guarded(events, self._exempt),
+            guarded=guarded(events, records, self._exempt),
             verdict=verdicts(events, type_code, ts),
         )
         received = said_of_ties(events, type_code, place, self._said_of_ties, self._pid_of)

@@ -38,7 +38,7 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
         Of one unit; taken by purchases, refunds and carts that do not say a price. Without a
         currency it is in the base.
     tags
-        Kept for later; nothing reads them yet.
+        Read as words that follow the title.
     """
 
     item_id: Token

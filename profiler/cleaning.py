@@ -109,7 +109,7 @@ class Cleaner:
         ts: Ints,
     ) -> None:
         for i, item in enumerate(found):
-            if item is not None and None in keys[i]:
+            if item is not None and (item.tags or None in keys[i]):
                 keys[i] = _completed(keys[i], item)
         foreign = []
         for i in np.flatnonzero(np.isnan(price) & np.isin(type_code, PRICED)).tolist():
@@ -143,9 +143,10 @@ def _content_keys(events: Sequence[AnyEvent], type_code: NDArray[np.intp]) -> li
 
 def _completed(key: ContentKey, item: Item) -> ContentKey:
     item_id, category, brand, title = key
+    text = item.title if title is None else title
     return (
         item_id,
         item.category if category is None else category,
         item.brand if brand is None else brand,
-        item.title if title is None else title,
+        " ".join((text or "", *item.tags)) if item.tags else text,
     )

@@ -72,7 +72,7 @@ class EventColumns:
     interest
         (N,) interest weight by type.
     guarded
-        (N,) whether the event counts for the guard: not if its source is exempt.
+        (N,) whether the event counts for the guard, see `profiler.guard.guarded`.
     as_of_before, as_of
         (R,) the rows' greatest event time before and after the batch.
     done_before

@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 from profiler.columns import Ints, Rows
 from profiler.events import TYPE_CODES, AnyEvent, Verdict
 from profiler.facets.quarantine import REASONS, Codes, held, rule, since_ms, verdict_of
+from profiler.records import Record
 
 VERDICT: Final = TYPE_CODES[Verdict]
+
+BATCH_HEADER: Final = "profiler-batch"
+"""Header of a record that was read from a file: what it holds did not happen just now."""
+BATCH_HEADERS: Final = ((BATCH_HEADER, b"1"),)
+"""What such a record bears."""
 
 
 class Transition(Struct, frozen=True):
@@ -85,13 +91,32 @@ def alerts_of(pids: Sequence[str], guarded: Guarded) -> list[Alert]:
 
 
 _SOURCE: Final = attrgetter("source")
+_HEADERS: Final = attrgetter("headers")
 
 
-def guarded(events: Sequence[AnyEvent], exempt: frozenset[str]) -> NDArray[np.bool_]:
-    """(N,) whether each event counts: not if its source is exempt."""
-    if exempt.isdisjoint(map(_SOURCE, events)):
-        return np.ones(len(events), dtype=bool)
-    return np.array([e.source not in exempt for e in events], dtype=bool)
+def guarded(
+    events: Sequence[AnyEvent], records: Sequence[Record], exempt: frozenset[str]
+) -> NDArray[np.bool_]:
+    """(N,) whether each event counts: not if its source is exempt, or its record from a file.
+
+    Parameters
+    ----------
+    events, records
+        N, and the record of each.
+    exempt
+        Sources.
+    """
+    counts = np.ones(len(events), dtype=bool)
+    if not exempt.isdisjoint(map(_SOURCE, events)):
+        counts &= [e.source not in exempt for e in events]
+    if any(map(_HEADERS, records)):
+        counts &= [not is_batch(record) for record in records]
+    return counts
+
+
+def is_batch(record: Record) -> bool:
+    """Whether a record was read from a file."""
+    return any(name == BATCH_HEADER for name, _ in record.headers)
 
 
 def verdicts(events: Sequence[AnyEvent], type_code: NDArray[np.intp], ts: Ints) -> Ints:

@@ -27,7 +27,7 @@ from profiler.records import RawRecord
 from profiler.reference import ReferencePerson, apply, receive
 from profiler.reference_cleaning import ReferenceCleaning
 from profiler.reference_links import ReferenceLinks
-from profiler.reference_quarantine import ReferenceGuard
+from profiler.reference_quarantine import FROM_A_FILE, ReferenceGuard
 from profiler.reference_ties import ReferenceTies
 from profiler.reference_traits import Kept, ReferenceTraits
 from profiler.traits import NO_RULES, TraitRules
@@ -168,7 +168,7 @@ class Reference:
             origin = f"{event_id}+" if event_id else _origin(record)
             event_id = event.event_id or origin
             cleaned = self._cleaning.clean(event, record.timestamp)
-            outcomes.append(self._apply(cleaned, (record.topic, record.partition), origin))
+            outcomes.append(self._apply(cleaned, record, origin))
         return outcomes
 
     def _refused(self, event: AnyEvent, timestamp: int | None) -> str:
@@ -186,7 +186,8 @@ class Reference:
         historical = event.source in self._historical_sources
         return "too_old" if ts < timestamp - self._event_age_max_ms and not historical else ""
 
-    def _apply(self, event: AnyEvent, partition: tuple[str, int], origin: str) -> str:
+    def _apply(self, event: AnyEvent, record: RawRecord, origin: str) -> str:
+        partition = (record.topic, record.partition)
         if isinstance(event, Identify):
             self.links.say(event, event.event_id or origin)
         pid = self._pid(*_subject(event))
@@ -212,7 +213,8 @@ class Reference:
         if not apply(person, event, origin):
             return "duplicate"
         name = BEHAVIOUR_TYPES[TYPE_CODES[type(event)]]
-        self.guard.see(person.quarantine, timestamp_ms(event.ts), name, event.source)
+        if not any(header == FROM_A_FILE for header, _ in record.headers):
+            self.guard.see(person.quarantine, timestamp_ms(event.ts), name, event.source)
         if isinstance(event, Follow):
             self.ties[pid].say(event, self._pid(event.target_kind, event.target_id))
         return "applied"

@@ -74,6 +74,8 @@ class ReferenceCleaning:
         new: dict[str, Any] = {}
         if item is not None:
             new = {name: getattr(item, name) for name in COMPLETED if getattr(event, name) is None}
+            if item.tags:
+                new["title"] = f"{new.get('title', event.title) or ''} {' '.join(item.tags)}"
             if price is None and isinstance(event, Purchase | Refund | Cart):
                 price, currency = item.price, item.currency
         if price is not None:

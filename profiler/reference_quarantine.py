@@ -9,6 +9,8 @@ KEPT_WINDOWS: Final = 4
 KEPT_HOURS: Final = 64
 RUN_HOURS: Final = 48
 COUNT_MAX: Final = 65_535
+FROM_A_FILE: Final = "profiler-batch"
+"""Header of records whose events are not counted."""
 DELIBERATE: Final = ("click", "browse", "purchase", "cart", "search", "message")
 
 

@@ -22,6 +22,7 @@ from msgspec import Struct
 from profiler.audit import Auditor, Difference
 from profiler.errors import UnknownSpec, UsageError
 from profiler.events import BEHAVIOUR_TYPES, TS_MAX_MS
+from profiler.guard import BATCH_HEADERS
 from profiler.identity import NO_LINKS
 from profiler.ledger import LedgerCheck
 from profiler.peers import Peers
@@ -244,7 +245,7 @@ def _feed(
                 "audit the topic"
             )
         for row, record in enumerate(records):
-            reference.feed(record.value, "file", 0, row)
+            reference.feed(record.value, "file", 0, row, headers=BATCH_HEADERS)
         return None
     ends = ends_of(settings)
     # After the ends of the events, so that all versions that they have met are among these.

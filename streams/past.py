@@ -18,6 +18,7 @@ from profiler.decoding import Decoder
 from profiler.errors import UsageError
 from profiler.events import AnyEvent, Identify
 from profiler.families import Families
+from profiler.guard import BATCH_HEADERS
 from profiler.linking import Subject
 from profiler.privacy.pseudonym import subject_of
 from profiler.records import RawRecord, Record
@@ -222,7 +223,7 @@ def _file_records(path: Path, source: Source) -> Iterator[Sequence[Record]]:
     name, offset = path.as_posix(), 0
     while part := list(islice(rows, FILE_RECORDS)):
         yield [
-            RawRecord(name, FILE_PARTITION, offset + k, None, row.key, row.value)
+            RawRecord(name, FILE_PARTITION, offset + k, None, row.key, row.value, BATCH_HEADERS)
             for k, row in enumerate(part)
         ]
         offset += len(part)

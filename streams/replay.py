@@ -17,6 +17,7 @@ from msgspec import Struct
 from tqdm import tqdm
 
 from profiler.errors import UsageError
+from profiler.guard import BATCH_HEADERS
 from profiler.sources import SOURCES, Converted, Row, See, Source
 from profiler.sources.table import objects_of_table
 from streams.console import require_files, require_writable
@@ -152,7 +153,7 @@ def replay(
     try:
         with producer, _bar(options) as bar:
             for number, record in enumerate(paced(records, options.speed), 1):
-                producer.send_raw(record.key, record.value)
+                producer.send_raw(record.key, record.value, headers=BATCH_HEADERS)
                 n_bytes += len(record.value)
                 if number % PROGRESS_RECORDS == 0:
                     bar.update(number - bar.n)

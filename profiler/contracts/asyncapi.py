@@ -13,7 +13,7 @@ from profiler.contracts.document import VERSION, to_json
 from profiler.contracts.examples import UPDATES
 from profiler.contracts.json_schema import event_components, item_component
 from profiler.events import EVENT_TYPES, TYPE_NAMES
-from profiler.guard import Alert
+from profiler.guard import BATCH_HEADER, Alert
 from profiler.updates import Update
 
 Action = Literal["send", "receive"]
@@ -97,6 +97,13 @@ TOPICS: Final[Mapping[str, Topic]] = {
         actions=("receive",),
     ),
 }
+
+EVENT_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
+    BATCH_HEADER: {
+        "description": "any value: read from a file, and not counted by the guard against machines"
+    },
+}
+"""Headers that a record of events may have."""
 
 DEAD_LETTER_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     "profiler.reason": {
@@ -191,6 +198,7 @@ def _event_messages() -> dict[str, Any]:
         name: {
             "name": name,
             "summary": (event_type.__doc__ or "").strip(),
+            "headers": {"type": "object", "properties": EVENT_HEADERS},
             "payload": {"$ref": f"#/components/schemas/{event_type.__name__}"},
             "bindings": {
                 "kafka": {

@@ -15,6 +15,7 @@ from kafka.structs import OffsetAndMetadata
 
 from profiler.batch import Preparer, Screen
 from profiler.errors import UsageError
+from profiler.guard import BATCH_HEADERS
 from profiler.models.bank import ModelBank
 from profiler.partitioning import partition_of
 from profiler.pipeline import process
@@ -78,10 +79,16 @@ def settings(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Settings
     return made
 
 
-def store_of(settings: Settings, foreign: Sequence[tuple[bytes, Any, Headers]] = ()) -> MemoryStore:
+def store_of(
+    settings: Settings,
+    foreign: Sequence[tuple[bytes, Any, Headers]] = (),
+    headers_of_events: Headers = (),
+) -> MemoryStore:
     """The store as a worker would leave it."""
     offsets, records = [0, 0], []
-    sent: list[tuple[bytes | None, bytes, Headers]] = [(e.key, e.value, ()) for e in EVENTS]
+    sent: list[tuple[bytes | None, bytes, Headers]] = [
+        (e.key, e.value, headers_of_events) for e in EVENTS
+    ]
     sent += [(key, msgspec.json.encode(value), headers) for key, value, headers in foreign]
     for key, value, headers in sent:
         partition = partition_of(key or b"", 2)
@@ -171,7 +178,9 @@ def test_a_profile_of_which_readers_see_an_old_revision_is_reported(settings: Se
 
 
 def test_a_store_that_agrees_with_the_replayed_records_passes(settings: Settings) -> None:
-    report = asyncio.run(audit(settings, store_of(settings), records=EVENTS))
+    replayed = store_of(settings, headers_of_events=BATCH_HEADERS)
+
+    report = asyncio.run(audit(settings, replayed, records=EVENTS))
 
     assert (report.profiles, report.mismatched, report.records) == (3, 0, 151)
 

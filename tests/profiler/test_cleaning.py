@@ -105,6 +105,26 @@ def test_an_event_that_carries_only_an_item_id_takes_the_rest_from_the_catalogue
     assert bare.row("user", "u").tobytes() == full.row("user", "u").tobytes()
 
 
+@pytest.mark.parametrize(
+    ("title", "own", "words"),
+    [
+        ("Blue cup", None, "Blue cup garden gift"),
+        ("Blue cup", "Red mug", "Red mug garden gift"),
+        (None, None, "garden gift"),
+    ],
+)
+def test_tags_are_read_as_words_after_the_title(
+    title: str | None, own: str | None, words: str
+) -> None:
+    tagged = Item(item_id="cup", title=title, tags=("garden", "gift"))
+    bare, full = fold(cleaner(tagged)), fold(cleaner())
+
+    bare.apply([record({"type": "click", "item_id": "cup"} | ({"title": own} if own else {}))])
+    full.apply([record({"type": "click", "item_id": "cup", "title": words})])
+
+    assert bare.row("user", "u").tobytes() == full.row("user", "u").tobytes()
+
+
 def test_what_the_event_says_itself_stands() -> None:
     made = fold(cleaner(CUP))
 
@@ -175,6 +195,7 @@ def items(draw: st.DrawFn) -> tuple[bytes, bytes | None]:
     optional: dict[str, Any] = {"title": draw(texts), "category": draw(texts), "brand": draw(texts)}
     optional |= {"price": draw(st.sampled_from([None, 1, 2.5])), "currency": draw(currencies)}
     said = {k: v for k, v in optional.items() if v is not None}
+    said["tags"] = draw(st.lists(st.sampled_from(["red", "garden"]), max_size=2))
     return name.encode(), msgspec.json.encode({"item_id": name} | said)
 
 

@@ -22,13 +22,15 @@ from profiler.facets.quarantine import (
     held,
     since_ms,
 )
+from profiler.guard import BATCH_HEADER
 from profiler.recompute import Reference
 from profiler.records import RawRecord
 from profiler.reference_quarantine import ReferenceGuard
 from profiler.spec import DEFAULT_SPEC, guarded_spec
 from profiler.state import is_tombstone, merge_rows
+from tests import strategies
 from tests.folding import Fold
-from tests.strategies import START_MS, record
+from tests.strategies import START_MS
 
 MINUTE_MS = 60_000
 FEW = Guard(events_max=5, window_ms=MINUTE_MS)
@@ -43,6 +45,12 @@ def click(ts: int, user: str = "u", **more: Any) -> dict[str, Any]:
 
 def verdict(ts: int, *, automated: bool, user: str = "u") -> dict[str, Any]:
     return {"type": "verdict", "ts": ts, "user_id": user, "automated": automated}
+
+
+def record(event: dict[str, Any], offset: int) -> RawRecord:
+    """A record; one whose event bears the source "file" was read from one."""
+    headers = [("other", b""), (BATCH_HEADER, b"1")] if event.get("source") == "file" else []
+    return strategies.record(event, offset)._replace(headers=headers)
 
 
 def folded(events: Sequence[dict[str, Any]], cuts: Sequence[int] = (), guard: Guard = FEW) -> Fold:
@@ -65,7 +73,7 @@ def reference_of(fold: Fold, records: Sequence[RawRecord], guard: Guard) -> Refe
         guard=ReferenceGuard(guard.events_max, guard.window_ms, guard.rhythm, EXEMPT),
     )
     for r in records:
-        reference.feed(r.value, r.topic, r.partition, r.offset)
+        reference.feed(r.value, r.topic, r.partition, r.offset, headers=r.headers)
     return reference
 
 
@@ -87,7 +95,13 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
         kind = draw(st.sampled_from(("click",) * 9 + ("checkin", "hold", "release")))
         user = draw(st.sampled_from("uuuv"))
         if kind == "click":
-            events.append(click(ts, user, **draw(st.sampled_from(({}, {}, {"source": "robot"})))))
+            events.append(
+                click(
+                    ts,
+                    user,
+                    **draw(st.sampled_from(({}, {}, {"source": "robot"}, {"source": "file"}))),
+                )
+            )
         elif kind == "checkin":
             place = {"latitude": 1.0, "longitude": 2.0}
             events.append({"type": "checkin", "ts": ts, "user_id": user, **place})
@@ -180,8 +194,8 @@ def test_two_thousand_events_in_a_minute_are_held_wherever_the_minute_begins(
     assert state(fold)[0] == "rate"
 
 
-def test_events_of_exempt_and_of_historical_sources_are_never_too_many() -> None:
-    events = [click(START_MS, source=("robot", "taobao")[k % 2]) for k in range(20)]
+def test_events_of_exempt_and_of_historical_sources_and_of_files_are_never_too_many() -> None:
+    events = [click(START_MS, source=("robot", "taobao", "file")[k % 3]) for k in range(20)]
     fold = Fold(
         guarded_spec(FEW), Screen(historical_sources=frozenset({"taobao"}), exempt_sources=EXEMPT)
     )
