@@ -56,6 +56,8 @@ class Subject(Struct, frozen=True):
 async def graph(store: Store, pid: str) -> list[Subject]:
     """Find a subject, whoever its row is shown by, and all whose rows that shows.
 
+    Empty if nothing is known of the subject.
+
     Raises
     ------
     StoreUnavailable
@@ -71,7 +73,8 @@ async def graph(store: Store, pid: str) -> list[Subject]:
         members = [member.pid for member in peers.links(one).members]
         peers = await known(store, [*peers.place, *members])
         found += [member for member in members if peers.belongs(member, one)]
-    return [_subject(peers, one) for one in dict.fromkeys([*found, pid])]
+    subjects = [_subject(peers, one) for one in dict.fromkeys([*found, pid])]
+    return [one for one in subjects if one.events or one.erased or one.claims or one.members]
 
 
 def unlink(settings: Settings, member: str, owner: str) -> None:

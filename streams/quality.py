@@ -55,6 +55,8 @@ def is_topic(names: Sequence[str]) -> bool:
         ...
     profiler.errors.UsageError: no such file: monday.jsonl
     """
+    if folders := [name for name in names if Path(name).is_dir()]:
+        raise UsageError(f"{', '.join(folders)}: a directory; name the files in it")
     missing = [name for name in names if not Path(name).is_file()]
     if not missing:
         return False
@@ -134,7 +136,7 @@ def survey_topic(
         places = [f"{r.topic}/{r.partition}@{r.offset}" for r in records]
         survey.add(Portion(rows, places, records, np.arange(len(records))))
         told(len(records))
-    return survey.report([topic], source if mapping is None else "mapping")
+    return survey.report([topic], _read_as(settings, source, mapping))
 
 
 class _File:
@@ -190,6 +192,12 @@ def _limited(
             n_left -= len(portion)
             if n_left == 0:
                 return
+
+
+def _read_as(settings: Settings, source: str, mapping: Path | None) -> str:
+    if mapping is not None:
+        return "mapping"
+    return settings.format if source == NATIVE else source
 
 
 def _decoder(settings: Settings, source: str, mapping: Path | None) -> Decoder:

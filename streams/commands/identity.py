@@ -36,17 +36,19 @@ def show(subject: str, as_json: bool) -> int:
     """Show all subjects of the person behind SUBJECT, with the evidence.
 
     Subjects are named by profile ids: nobody can tell from the store who they are. A claim is all
-    that was said of two subjects; of those that hold, the first one decides.
+    that was said of two subjects; of those that hold, the first one decides. What was
+    unlinked is known of the anonymous or device subject alone: ask for that.
     """
     settings = settings_from_process()
     pid = ProfileReader(settings.pseudonym_key.reveal()).pid(subject)
     found = asyncio.run(_graph(settings, pid))
     if as_json:
         show_json({"subjects": found})
-        return 0
-    for one in found:
+    elif not found:
+        tell(f"nothing is known of {subject}: no event of theirs was applied, and no link names it")
+    for one in [] if as_json else found:
         click.echo("\n".join(_lines(one, is_asked=one.pid == pid)))
-    return 0
+    return 0 if found else 1
 
 
 @command.command(name="unmerge", epilog=UNMERGE_EPILOG)
@@ -71,6 +73,8 @@ def _lines(one: Subject, *, is_asked: bool) -> list[str]:
             verb = "was unlinked from"
         kind = "user" if claim.is_user else "device"
         since = f"linked {moment(claim.first_ms)}" if claim.last_ms >= 0 else "never linked"
+        if claim.last_ms > claim.first_ms:
+            since += f", last {moment(claim.last_ms)}"
         cut = f", unlinked {moment(claim.cut_ms)}" if claim.cut_ms >= 0 else ""
         lines.append(f"    {verb} {kind} {claim.owner}: {since}{cut}")
     lines += [f"    shows {member}" for member in one.members]

@@ -42,6 +42,8 @@ def command(files: tuple[Path, ...], remove: bool, check: bool, as_json: bool) -
         click.echo(f"{report.sent:,} items {verb}, {sum(report.refused.values()):,} rows refused")
         for line in report.examples:
             click.echo(line)
+        if (n_more := sum(report.refused.values()) - len(report.examples)) > 0:
+            click.echo(f"and {n_more:,} more")
         if report.unused:
             tell(f"columns that are not used: {', '.join(report.unused)}")
     return 1 if report.refused else 0

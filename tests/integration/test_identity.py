@@ -53,9 +53,13 @@ def test_the_anonymous_history_joins_whatever_dies_meanwhile(
         capsys.readouterr()
         main(["identity", "show", "device:d3", "--json"])
         graph = json.loads(capsys.readouterr().out)["subjects"]
+        assert main(["identity", "show", "user:nobody"]) == 1
+        assert "nothing is known of user:nobody" in capsys.readouterr().err
 
         main(["identity", "unmerge", "device:d3", "user:u3"])
         parted = settled(topics)
+        main(["identity", "show", "device:d3"])
+        after = capsys.readouterr().out
         with ProfileClient(topics.store_url, topics.pseudonym_key.reveal()) as client:
             device, user = client.get("device:d3"), client.get("user:u3")
 
@@ -65,6 +69,8 @@ def test_the_anonymous_history_joins_whatever_dies_meanwhile(
     assert [clicks(user) for user in users] == [5] * PEOPLE
     assert [one["events"] for one in graph] == [1, 1, 3]
     assert (clicks(device), clicks(user)) == (4, 1)
+    assert user is not None
+    assert f"was unlinked from user {user.pid}: linked " in after
     assert parted.mismatched == 0
 
 

@@ -90,6 +90,20 @@ def test_rows_that_are_no_items_are_refused_with_their_place(tmp_path: Path) -> 
     assert report.unused == ["size"]
 
 
+def test_of_many_refused_rows_some_are_shown_and_the_others_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROFILER_PSEUDONYM_KEY", "k" * 32)
+    path = tmp_path / "items.jsonl"
+    path.write_text("{\n" * 27)
+
+    assert main(["items", "--check", str(path)]) == 1
+
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "0 items good, 27 rows refused"
+    assert printed[-1] == f"and {27 - len(printed[1:-1])} more"
+
+
 def test_a_row_with_too_many_fields_is_refused_and_its_neighbours_are_not(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item_id,price\na,1\nb,1,2\n\nc,1\n")

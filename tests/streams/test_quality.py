@@ -110,6 +110,7 @@ def test_the_command_writes_text_json_and_a_page(
     ("arguments", "said"),
     [
         (["absent.csv"], "no such file: absent.csv"),
+        (["{folder}"], "{folder}: a directory; name the files in it"),
         (["{one}"], "source native reads JSON lines and Parquet"),
         (["{one}", "--source", "taobao", "--mapping", "m.toml"], "--mapping says what the rows"),
         (["{one}", "--source", "online-retail", "--html", "{one}/x.html"], "Not a directory"),
@@ -118,12 +119,13 @@ def test_the_command_writes_text_json_and_a_page(
 def test_what_cannot_be_done_is_said_and_nothing_is_printed(
     paths: list[Path], capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    filled = [argument.format(one=paths[0]) for argument in arguments]
+    names = {"one": paths[0], "folder": paths[0].parent}
+    filled = [argument.format(**names) for argument in arguments]
 
     assert main(["quality", *filled]) == 2
 
     printed = capsys.readouterr()
-    assert said in printed.err
+    assert said.format(**names) in printed.err
     assert not printed.out
 
 
