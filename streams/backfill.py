@@ -54,7 +54,7 @@ class BackfillOptions(Struct, frozen=True, kw_only=True):
     until_ms
         Events from then on are left to the live stream.
     records
-        How many there are, roughly: decides into how many parts they are sorted.
+        How many there are, roughly: for the number of parts, and the time left.
     processes
         At a time.
     folder
@@ -184,7 +184,8 @@ async def _spool(processes: Processes, folder: Folder, options: BackfillOptions)
         for k, origin in enumerate(folder.manifest.origins)
         if not (path := folder.spool_path(k)).exists()
     }
-    with _bar("sorting", None, options.progress) as bar:
+    with _bar("sorting", options.records, options.progress) as bar:
+        bar.update(sum(index.records for index in folder.spooled().values()))
         while running:
             finished, running = await asyncio.wait(running, timeout=GLANCE_S)
             bar.update(processes.take_count())
@@ -331,7 +332,7 @@ def _report(
     )
 
 
-def _bar(what: str, total: int | None, progress: bool | None) -> tqdm[NoReturn]:
+def _bar(what: str, total: int, progress: bool | None) -> tqdm[NoReturn]:
     # None: only if standard error is a terminal.
     disable = None if progress is None else not progress
     return tqdm(total=total, desc=what, unit=" records", unit_scale=True, disable=disable)

@@ -14,15 +14,11 @@ from profiler.events import TS_MAX_MS
 from profiler.sources.table import moment
 from streams.backfill_process import FileOrigin, Origin, TopicOrigin
 from streams.eventlog import ends_of_topic
+from streams.files import about_n_lines
 from streams.formats import source_of
 from streams.replay import ReplayOptions
 from streams.settings import Settings
 
-ROW_BYTES: Final = 64
-PACKED_ROW_BYTES: Final = 12
-"""Of a row of a data file, plain and packed, at least: guesses for the number of parts only."""
-
-PACKED: Final = (".gz", ".parquet", ".zst")
 SLICES_MAX: Final = 4
 """Reading is a third of the work: more would mostly read."""
 
@@ -67,10 +63,7 @@ def file_origins(
         for some in several
         for one in range(slices)
     ]
-    records = sum(
-        path.stat().st_size // (PACKED_ROW_BYTES if path.suffix in PACKED else ROW_BYTES)
-        for path in paths
-    )
+    records = sum(map(about_n_lines, paths))
     return origins, min(records, options.limit or records)
 
 

@@ -10,6 +10,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
@@ -37,6 +38,8 @@ PARQUET_BUFFER_BYTES: Final = 1_048_576
 
 UNPACK_BYTES: Final = 1_048_576
 
+SAMPLE_BYTES: Final = 4_194_304
+
 
 def read_lines(path: Path, form: Form) -> Iterator[bytes]:
     """Give the lines of a data file, with their line ends.
@@ -53,24 +56,35 @@ def read_lines(path: Path, form: Form) -> Iterator[bytes]:
     UsageError
         If the file cannot be read, and why; while it is read.
     """
-    try:
-        with path.open("rb") as plain, _unpacked(plain) as file:
-            start = file.peek(len(_PARQUET))
-            if start.startswith(_PARQUET):
-                # Parquet is read from its end: one that is packed has to be unpacked wholly.
-                yield from _parquet_lines(file if file is plain else io.BytesIO(file.read()), form)
-            elif start.startswith(_ZIP):
-                raise UsageError(
-                    f"{path} is a zip file or a spreadsheet: unpack or export it first"
-                )
-            else:
-                if start.startswith(_BYTE_ORDER_MARK):
-                    file.read(len(_BYTE_ORDER_MARK))
-                yield from iter(partial(file.readline, LINE_BYTES_MAX), b"")
-    except OSError as fault:  # BadGzipFile too
-        raise UsageError(f"{path}: {fault.strerror or fault}") from fault
-    except (EOFError, zlib.error) as fault:
-        raise UsageError(f"{path}: the gzip file is damaged ({fault})") from fault
+    with _faults(path), path.open("rb") as plain, _unpacked(plain) as file:
+        start = file.peek(len(_PARQUET))
+        if start.startswith(_PARQUET):
+            # Parquet is read from its end: one that is packed has to be unpacked wholly.
+            yield from _parquet_lines(file if file is plain else io.BytesIO(file.read()), form)
+        elif start.startswith(_ZIP):
+            raise UsageError(f"{path} is a zip file or a spreadsheet: unpack or export it first")
+        else:
+            if start.startswith(_BYTE_ORDER_MARK):
+                file.read(len(_BYTE_ORDER_MARK))
+            yield from iter(partial(file.readline, LINE_BYTES_MAX), b"")
+
+
+def about_n_lines(path: Path) -> int:
+    """Guess how many lines `read_lines` gives, from the length of the first ones.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read.
+    """
+    with _faults(path), path.open("rb") as plain, _unpacked(plain) as file:
+        if file is plain and file.peek(len(_PARQUET)).startswith(_PARQUET):
+            return int(_parquet_file(file).metadata.num_rows)
+        sample = file.read(SAMPLE_BYTES)
+        n_lines = sample.count(b"\n")
+        if len(sample) < SAMPLE_BYTES:
+            return n_lines + (sample[-1:] not in (b"", b"\n"))
+        return n_lines * path.stat().st_size // plain.tell()
 
 
 def stem(path: Path) -> str:
@@ -97,6 +111,16 @@ def unpacked_name(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".zst")
 
 
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:  # BadGzipFile too
+        raise UsageError(f"{path}: {fault.strerror or fault}") from fault
+    except (EOFError, zlib.error) as fault:
+        raise UsageError(f"{path}: the gzip file is damaged ({fault})") from fault
+
+
 def _unpacked(plain: IO[bytes]) -> io.BufferedReader:
     assert isinstance(plain, io.BufferedReader)
     start = plain.peek(len(_ZSTD))
@@ -116,14 +140,21 @@ def _require_pyarrow(what: str) -> None:
 
 
 def _parquet_lines(file: Any, form: Form) -> Iterator[bytes]:
-    _require_pyarrow("Parquet")
+    opened = _parquet_file(file)
     try:
-        opened = parquet.ParquetFile(file, buffer_size=PARQUET_BUFFER_BYTES, pre_buffer=False)
         batches = opened.iter_batches(batch_size=PARQUET_ROWS)
         render = _csv_lines if form == "csv" else _json_lines
         for number, batch in enumerate(batches):
             yield from render(batch, number == 0)
-    except (pa.ArrowException, ValueError, TypeError) as fault:
+    except _PARQUET_FAULTS as fault:
+        raise UsageError(f"the Parquet file cannot be read: {fault}") from fault
+
+
+def _parquet_file(file: Any) -> Any:
+    _require_pyarrow("Parquet")
+    try:
+        return parquet.ParquetFile(file, buffer_size=PARQUET_BUFFER_BYTES, pre_buffer=False)
+    except _PARQUET_FAULTS as fault:
         raise UsageError(f"the Parquet file cannot be read: {fault}") from fault
 
 
@@ -168,5 +199,6 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _PARQUET: Final = b"PAR1"
+_PARQUET_FAULTS: Final = (*(() if pa is None else (pa.ArrowException,)), ValueError, TypeError)
 _ZIP: Final = b"PK\x03\x04"
 _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode

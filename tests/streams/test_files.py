@@ -16,7 +16,7 @@ from profiler.errors import UsageError
 from profiler.events import decode_batch
 from profiler.sources import source_named
 from streams import files
-from streams.files import read_lines, stem
+from streams.files import about_n_lines, read_lines, stem
 
 pa = pytest.importorskip("pyarrow", reason="the parquet extra is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -40,6 +40,22 @@ def test_a_file_packed_by_zstd_gives_the_same_lines(tmp_path: Path) -> None:
 
     assert list(read_lines(packed, "csv")) == LINES
     assert stem(packed) == (tmp_path / "x").as_posix()
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".parquet"])
+@pytest.mark.parametrize("n", [0, 1, 1_000, 300_000])
+def test_the_number_of_lines_is_guessed_from_the_first_ones(
+    tmp_path: Path, suffix: str, n: int
+) -> None:
+    path = tmp_path / f"x.jsonl{suffix}"
+    lines = b"".join(b'{"n":"%032x"}\n' % (k * 0x9E3779B97F4A7C15) for k in range(n))
+    if suffix == ".parquet":
+        parquet.write_table(pa.table({"n": list(range(n))}), path)
+    else:
+        packed = {"": lines, ".gz": gzip.compress(lines), ".zst": zstd(lines)}
+        path.write_bytes(packed[suffix])
+
+    assert about_n_lines(path) == pytest.approx(n, rel=0.1)
 
 
 def test_a_damaged_zstd_file_is_reported_by_name(tmp_path: Path) -> None:
