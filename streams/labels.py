@@ -5,6 +5,7 @@ CSV, JSON lines or Parquet, by their first bytes and names, gzipped or not; read
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -33,6 +34,9 @@ TIME: Final = "time"
 KINDS: Final = {"user_id": "user", "device_id": "device", "anonymous_id": "anonymous"}
 """Columns that name a subject as events do; the first that has a value counts."""
 SUFFIXES: Final = (".csv", ".tsv")
+
+
+_ROW: Final = re.compile(r"(, got \d+): .*")
 
 
 class Questions(NamedTuple):
@@ -86,8 +90,10 @@ def label_tables(path: Path) -> Iterator[Any]:
             yield from _csv_tables(path)
         else:
             yield from _json_tables(path)
-    except (pa.ArrowException, msgspec.DecodeError) as fault:
-        raise UsageError(f"{path}: {' '.join(str(fault).split())}") from fault
+    except pa.ArrowException as fault:
+        # Arrow shows the row: people, and whatever is known of them.
+        said = _ROW.sub(r"\1", " ".join(str(fault).split()))
+        raise UsageError(f"{path}: {said}") from fault
     except OSError as fault:
         raise UsageError(f"{path}: {fault.strerror or fault}") from fault
 
@@ -187,9 +193,12 @@ def _json_tables(path: Path) -> Iterator[Any]:
     schema = None
     rows: list[dict[str, Any]] = []
     decode = msgspec.json.Decoder(dict[str, Any]).decode
-    for line in read_lines(path, "json"):
+    for number, line in enumerate(read_lines(path, "json"), 1):
         if line.strip():
-            rows.append(decode(line))
+            try:
+                rows.append(decode(line))
+            except msgspec.DecodeError as fault:
+                raise UsageError(f"{path}: row {number}: {fault}") from fault
         if len(rows) == ROWS:
             table = pa.Table.from_pylist(rows, schema=schema)
             schema, rows = table.schema, []

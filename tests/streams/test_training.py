@@ -20,6 +20,7 @@ from profiler.spec import DEFAULT_SPEC
 from streams import lookback
 from streams.asof import profile_at
 from streams.formats import decoder_of
+from streams.labels import label_tables
 from streams.past import Files, Past
 from streams.settings import Secret, Settings
 from streams.training import ExportReport, export
@@ -213,6 +214,23 @@ def test_labels_that_do_not_say_whom_or_when_are_refused_with_their_row(
         exported(tmp_path, [], [first, label])
 
     assert not list(tmp_path.glob("out.parquet*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("l.csv", "subject,time\nann,5\nann,6,hers,alone\n", "Expected 2 columns, got 4$"),
+        ("l.jsonl", '{"subject":"ann","time":5}\n{"time":6', "row 2: Input data was truncated$"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_refused_without_being_shown(
+    tmp_path: Path, name: str, text: str, problem: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+
+    with pytest.raises(UsageError, match=problem):
+        list(label_tables(path))
 
 
 def test_a_file_without_labels_is_refused(tmp_path: Path) -> None:
