@@ -22,7 +22,10 @@ from streams.topics import DEAD_LETTER_BYTES_MAX
 
 PREFIX: Final = "profiler."
 TRUNCATED_BYTES: Final = 1_024
-BATCH_BYTES: Final = 16_384
+BATCH_BYTES: Final = 262_144
+"""Letters come by thousands where a quarter of the records are bad: each batch is a round trip."""
+
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 Headers = list[tuple[str, bytes]]
 
@@ -93,30 +96,37 @@ class KafkaDeadLetters:
     async def _send_all(self, producer: Any, letters: Sequence[DeadLetter]) -> None:
         at_ms = self._now_ms()
         outcomes = await asyncio.gather(
-            *(self._send_one(producer, letter, at_ms) for letter in letters),
+            *(self._send_whole(producer, letter, at_ms) for letter in letters),
             return_exceptions=True,
         )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+        refused = []
+        for letter, outcome in zip(letters, outcomes, strict=True):
+            if isinstance(outcome, TOO_LARGE):
+                refused.append(letter)
+            elif isinstance(outcome, BaseException):
                 raise outcome
+        # One after another: what a letter was sent together with may have been too large.
+        for letter in refused:
+            try:
+                await self._send_whole(producer, letter, at_ms)
+            except TOO_LARGE:
+                await self._send_cut(producer, letter, at_ms)
 
-    async def _send_one(self, producer: Any, letter: DeadLetter, at_ms: int) -> None:
-        record, headers = letter.record, _headers(letter, at_ms)
-        value = record.value
-        if value is None:
-            # Kafka's clients cannot send a record that has neither key nor value.
-            value = b""
-            headers.append((PREFIX + "no_value", b"1"))
-        try:
-            await _acknowledged(producer, self._topic, value, record.key, headers)
-        except (MessageSizeTooLargeError, RecordListTooLargeError):
-            headers = [header for header in headers if header[0].startswith(PREFIX)]
-            headers += [
-                (PREFIX + "length", str(len(value)).encode()),
-                (PREFIX + "sha256", hashlib.sha256(value).hexdigest().encode()),
-            ]
-            key = record.key and record.key[:TRUNCATED_BYTES]
-            await _acknowledged(producer, self._topic, value[:TRUNCATED_BYTES], key, headers)
+    async def _send_whole(self, producer: Any, letter: DeadLetter, at_ms: int) -> None:
+        # Kafka's clients cannot send a record that has neither key nor value.
+        value = letter.record.value or b""
+        headers = _headers(letter, at_ms)
+        await _acknowledged(producer, self._topic, value, letter.record.key, headers)
+
+    async def _send_cut(self, producer: Any, letter: DeadLetter, at_ms: int) -> None:
+        record, value = letter.record, letter.record.value or b""
+        headers = [
+            *(header for header in _headers(letter, at_ms) if header[0].startswith(PREFIX)),
+            (PREFIX + "length", str(len(value)).encode()),
+            (PREFIX + "sha256", hashlib.sha256(value).hexdigest().encode()),
+        ]
+        key = record.key and record.key[:TRUNCATED_BYTES]
+        await _acknowledged(producer, self._topic, value[:TRUNCATED_BYTES], key, headers)
 
 
 def _headers(letter: DeadLetter, at_ms: int) -> Headers:
@@ -129,6 +139,8 @@ def _headers(letter: DeadLetter, at_ms: int) -> Headers:
         "timestamp_ms": "" if record.timestamp is None else str(record.timestamp),
         "at_ms": str(at_ms),
     }
+    if record.value is None:
+        about["no_value"] = "1"
     own = [(PREFIX + name, text.encode()) for name, text in about.items()]
     # A producer's header of our prefix would be taken for ours.
     given = [header for header in record.headers or () if not header[0].startswith(PREFIX)]

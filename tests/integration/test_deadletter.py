@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import closing
 
 import msgspec
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from profiler.errors import BrokerUnavailable, UsageError
 from profiler.records import RawRecord
@@ -16,6 +17,7 @@ from streams.deadletter import DeadLetter, KafkaDeadLetters
 from streams.letterbox import Replayed, list_dead_letters, replay_dead_letters
 from streams.settings import Settings
 from streams.topics import create_topics
+from tests.servers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.integration
 
@@ -52,6 +54,25 @@ def test_what_the_broker_refuses_is_cut_and_fingerprinted(topics: Settings) -> N
     (letter,) = list_dead_letters(topics, limit=10)
     assert (letter.value, letter.n_bytes) == (b"x" * 1_024, 3_000_000)
     assert letter.sha256 == hashlib.sha256(value).hexdigest()
+
+
+def test_neighbours_of_a_letter_that_the_broker_refuses_are_kept_whole(
+    settings: Settings, kafka: ApacheKafka
+) -> None:
+    strict = msgspec.structs.replace(settings, brokers=kafka.address)
+    name, few = strict.topic("deadletter"), {"max.message.bytes": "20000"}
+    with closing(KafkaAdminClient(bootstrap_servers=strict.brokers)) as admin:
+        admin.create_topics({name: {"num_partitions": 1, "configs": few}})
+    values = [b"small %d" % k for k in range(50)]
+    values[20] = b"x" * 30_000
+
+    _send(strict, [DeadLetter(_record(strict, k, v), "malformed") for k, v in enumerate(values)])
+
+    letters = {letter.offset: letter for letter in list_dead_letters(strict, limit=100)}
+    assert letters.pop(20).n_bytes == 30_000
+    assert {k: letter.value for k, letter in letters.items()} == {
+        k: value for k, value in enumerate(values) if k != 20
+    }
 
 
 def test_a_record_without_key_and_value_is_kept(topics: Settings) -> None:
