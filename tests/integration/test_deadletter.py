@@ -63,7 +63,7 @@ def test_neighbours_of_a_letter_that_the_broker_refuses_are_kept_whole(
     name, few = strict.topic("deadletter"), {"max.message.bytes": "20000"}
     with closing(KafkaAdminClient(bootstrap_servers=strict.brokers)) as admin:
         admin.create_topics({name: {"num_partitions": 1, "configs": few}})
-    values = [b"small %d" % k for k in range(50)]
+    values = [b"%d" % k * 2_000 for k in range(50)]
     values[20] = b"x" * 30_000
 
     _send(strict, [DeadLetter(_record(strict, k, v), "malformed") for k, v in enumerate(values)])
