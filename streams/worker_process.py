@@ -19,6 +19,8 @@ STOP_TIMEOUT_S: Final = 12.0
 REQUEST_TIMEOUT_S: Final = 5.0
 PROBE_INTERVAL_S: Final = 0.02
 LOG_TAIL_LINES: Final = 3
+UNFINISHED: Final = "Task was destroyed but it is pending"
+"""What asyncio says of Faust's tasks when a worker ends; any number of lines after the reason."""
 
 
 class WorkerProcess:
@@ -126,8 +128,9 @@ class WorkerProcess:
             connection.close()
 
     def _said(self) -> str:
-        lines = self.log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
-        return "".join(["; it said: ", " | ".join(lines)]) if lines else ""
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        said = [line for line in lines if UNFINISHED not in line][-LOG_TAIL_LINES:]
+        return "".join(["; it said: ", " | ".join(said)]) if said else ""
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
