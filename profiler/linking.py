@@ -238,8 +238,11 @@ class Linker:
             elif self._stored.erased[place]:
                 if is_mine:
                     self._tell(place, [peer])
-            elif is_mine or peer in mine.members:
-                links[place] = mine.with_member(peer) if is_mine else mine.without(peer.pid)
+            else:
+                if is_mine or peer in mine.members:
+                    links[place] = mine.with_member(peer) if is_mine else mine.without(peer.pid)
+                # Also if nothing changes: what was computed from the peer as it was before must be
+                # refused, whether it is on its way from elsewhere or has come by and is not here.
                 self.result.touched.add(place)
         return erased
 

@@ -36,6 +36,18 @@ REGRESSIONS: Final[tuple[tuple[int, tuple[Fault, ...]], ...]] = (
             Fault(0.020932007280546713, "pause", 4),
         ),
     ),
+    (
+        630,
+        (
+            Fault(0.038560875463978565, "broker fails", 242),
+            Fault(0.011621794372626143, "pause", 162),
+            Fault(0.2004114072479496, "freeze", 170),
+            Fault(0.010721303901361091, "start", 233),
+            Fault(0.04734497960556272, "freeze", 145),
+            Fault(0.03857446764498146, "store answers", 172),
+            Fault(0.009475877867102295, "store slows", 134),
+        ),
+    ),
 )
 """Seeds and schedules that found a bug, or one planted in `test_planted_bugs`. A schedule
 stands by itself: what a seed draws changes with the kinds of faults."""
