@@ -30,7 +30,7 @@ from tqdm import tqdm
 from profiler.errors import StoreRestarted, StoreUnavailable, UsageError
 from profiler.spec import DEFAULT_SPEC
 from streams.assembly import open_store
-from streams.backfill_folder import Folder, Manifest, default_folder
+from streams.backfill_folder import Folder, Manifest, default_parent
 from streams.backfill_pool import Processes, processes_of
 from streams.backfill_process import Applied, Origin, Task, apply, spool
 from streams.settings import Settings
@@ -58,7 +58,7 @@ class BackfillOptions(Struct, frozen=True, kw_only=True):
     processes
         At a time.
     folder
-        For what is sorted; by default one in the user's cache.
+        In which one is made for what is sorted; by default the user's cache.
     rejected
         File that is to list the records which cannot be applied.
     progress
@@ -154,8 +154,9 @@ async def backfill(
             load_id=load_id,
             origins=list(origins),
             parts=min(PARTS_MAX, 1 + options.records // PART_RECORDS),
+            started_ms=known.started_ms,
         )
-        with Folder(options.folder or default_folder(load_id), plan) as folder:
+        with Folder(options.folder or default_parent(), plan) as folder:
             _require_marks(load_id, known.started_ms if folder.is_new else known.updated_ms)
             task = Task(
                 environ=environment_of(settings),

@@ -12,9 +12,10 @@ from typing import IO, Final, Self
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from profiler.errors import UsageError
-from streams.backfill_process import Applied, Origin
+from streams.backfill_process import Applied, FileOrigin, Origin
 from streams.spool import Spooled, read_index
 
 _MANIFEST: Final = "manifest.json"
@@ -32,6 +33,8 @@ class Manifest(Struct, kw_only=True):
         What is read.
     parts
         How many parts the records are sorted into.
+    started_ms
+        When the load began in the store, as that knows it: another store has nothing of it.
     done
         What became of those that the store has on disk.
     """
@@ -39,6 +42,7 @@ class Manifest(Struct, kw_only=True):
     load_id: str
     origins: list[Origin]
     parts: int
+    started_ms: int
     done: dict[int, Applied] = {}
 
 
@@ -47,10 +51,11 @@ class Folder:
 
     Parameters
     ----------
-    path
-        Made if it is not there. It holds the records as they are, raw ids included.
+    parent
+        Where it is, or is made. It holds the records as they are, raw ids included.
     plan
-        The load that it is for. If it has been begun already, its origins and parts stay.
+        The load that it is for, after which it is named. If it has been begun already, its parts
+        stay, and its origins but for their names; what is done stays if that is so in this store.
 
     Attributes
     ----------
@@ -62,11 +67,11 @@ class Folder:
     Raises
     ------
     UsageError
-        If it cannot be used: another load's, in use, or not writable.
+        If it cannot be used: in use, or not writable.
     """
 
-    def __init__(self, path: Path, plan: Manifest) -> None:
-        self._path = path
+    def __init__(self, parent: Path, plan: Manifest) -> None:
+        self._path = path = parent / plan.load_id
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock: IO[bytes] = (path / _LOCK).open("wb")
@@ -79,12 +84,7 @@ class Folder:
             raise UsageError(f"{path}: another process is at this load") from None
         found = self._read()
         self.is_new = found is None
-        self.manifest = found or plan
-        if self.manifest.load_id != plan.load_id:
-            self._lock.close()
-            raise UsageError(
-                f"{path} belongs to another load: name another folder, or remove that one"
-            )
+        self.manifest = _resumed(found, plan) if found else plan
         self._write()
 
     def __enter__(self) -> Self:
@@ -120,7 +120,7 @@ class Folder:
             If the file cannot be written.
         """
         try:
-            with target.open("wb") as file:
+            with open(target, "wb", opener=_private) as file:
                 for path in sorted(self._path.glob("*.rejected")):
                     with path.open("rb") as part:
                         shutil.copyfileobj(part, file)
@@ -150,6 +150,28 @@ class Folder:
         unfinished.replace(path)
 
 
-def default_folder(load_id: str) -> Path:
-    """Folder of a load in the user's cache."""
-    return Path.home() / ".cache" / "profiler" / "backfill" / load_id
+def default_parent() -> Path:
+    """Where the folders of loads are by default: in the user's cache."""
+    return Path.home() / ".cache" / "profiler" / "backfill"
+
+
+def _resumed(found: Manifest, plan: Manifest) -> Manifest:
+    """What was begun, of files that may have been moved, in a store that may be another one."""
+    names = dict(zip(_paths(found), _paths(plan), strict=True))
+    origins = [
+        replace(origin, paths=tuple(names[path] for path in origin.paths))
+        if isinstance(origin, FileOrigin)
+        else origin
+        for origin in found.origins
+    ]
+    done = found.done if found.started_ms == plan.started_ms else {}
+    return replace(found, origins=origins, started_ms=plan.started_ms, done=done)
+
+
+def _paths(manifest: Manifest) -> list[str]:
+    origins = [origin for origin in manifest.origins if isinstance(origin, FileOrigin)]
+    return list(dict.fromkeys(path for origin in origins for path in origin.paths))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -116,8 +116,8 @@ def load_id_of(origins: Sequence[Origin], until_ms: int) -> str:
             # Not its end: the topic may have grown since.
             digest.update(f"{origin.topic}:{origin.partition}".encode())
         else:
-            # Nor the slice: another machine may have more processors.
-            whole = msgspec.structs.replace(origin, slice=0, slices=1)
+            # Nor the slice: another machine may have more processors. Nor names: files are moved.
+            whole = msgspec.structs.replace(origin, paths=(), mapping=None, slice=0, slices=1)
             digest.update(msgspec.json.encode(whole))
             for path in map(Path, (*origin.paths, *filter(None, [origin.mapping]))):
                 digest.update(_glance(path))

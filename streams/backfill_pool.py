@@ -34,7 +34,10 @@ class Processes:
 
     def submit(self, work: Callable[..., _Result], *arguments: Any) -> asyncio.Future[_Result]:
         """Have a function called by one of them."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        # Nobody waits for it any more once the load is interrupted.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future
 
     def take_count(self) -> int:
         """Records since the last call."""

@@ -30,12 +30,22 @@ def tell(line: str) -> None:
 
 def require_files(paths: Iterable[Path]) -> None:
     """Refuse files that are not there, before anything is connected or started."""
+    paths = list(paths)
+    if folders := [str(path) for path in paths if path.is_dir()]:
+        raise UsageError(f"{', '.join(folders)}: a directory; name the files in it")
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise UsageError(f"no such file: {', '.join(missing)}")
 
 
-def require_writable(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work whose result it is to hold."""
+def require_other(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse a file for the result that is also one of those to be read."""
+    if path.exists() and any(path.samefile(one) for one in inputs if one.exists()):
+        raise UsageError(f"{path} is to be read: it would be overwritten")
+
+
+def require_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a file that cannot be written or is to be read, before the work that fills it."""
+    require_other(path, inputs)
     try:
         path.open("ab").close()
     except OSError as fault:

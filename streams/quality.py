@@ -21,6 +21,7 @@ from profiler.quality import Portion, Report, Survey
 from profiler.records import RawRecord, Record
 from profiler.sources import FORMAT_NAMES, FORMATS, Converted, Row, Source
 from streams.assembly import screen
+from streams.console import require_files
 from streams.eventlog import Ends, ends_of_topic, portions_until
 from streams.files import stem
 from streams.formats import NATIVE, decoder_of, read_mapping
@@ -55,11 +56,10 @@ def is_topic(names: Sequence[str]) -> bool:
         ...
     profiler.errors.UsageError: no such file: monday.jsonl
     """
-    if folders := [name for name in names if Path(name).is_dir()]:
-        raise UsageError(f"{', '.join(folders)}: a directory; name the files in it")
     missing = [name for name in names if not Path(name).is_file()]
     if not missing:
         return False
+    require_files(path for path in map(Path, names) if path.is_dir())
     if len(names) > 1 or not TOPIC_NAME.fullmatch(names[0]) or names[0].endswith(FILE_SUFFIXES):
         raise UsageError(f"no such file: {', '.join(missing)}")
     return True

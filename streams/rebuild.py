@@ -120,8 +120,9 @@ async def rebuild(
         family.apply(kept)
         if not family.fold.states:
             raise UsageError(f"the log knows nothing of {subject}")
-        if log.is_cut and not force:
-            _require_reach(family.fold, before)
+        if not force:
+            is_all = not log.is_cut and not await store.loads()
+            _require_reach(family.fold, before, is_all=is_all)
         wrong = differences(settings, kept, homes, before, family.fold)
         writer = _Writer(settings, store, log, family, before)
         written = 0 if dry_run else await writer.write()
@@ -301,18 +302,27 @@ def _without_dead(settings: Settings, kept: list[Kept]) -> list[Kept]:
     return [one for one, origin in zip(kept, origins, strict=True) if origin not in dead]
 
 
-def _require_reach(fold: Fold, before: Mapping[str, Standing]) -> None:
+def _require_reach(fold: Fold, before: Mapping[str, Standing], *, is_all: bool) -> None:
+    """Refuse to put less in the place of somebody.
+
+    Parameters
+    ----------
+    is_all
+        Whether the log has its beginning, and nothing was ever loaded past it: what the store has
+        more of is wrong then, unless it is older.
+    """
     for pid, one in before.items():
         row = fold.stored([pid]).rows[0]
-        is_less = not one.readable or (
+        is_less = not (one.readable or is_all) or (
             one.row is not None
             and (
-                row["core.n_accepted"] < one.row["core.n_accepted"]
+                (not is_all and row["core.n_accepted"] < one.row["core.n_accepted"])
                 or row["core.first_ts"] > one.row["core.first_ts"]
             )
         )
         if is_less:
             raise UsageError(
-                f"the log no longer reaches back to the first event of {pid}: --force puts what "
-                "is left of it in the place of the profile"
+                f"the log does not reach back to the first event of {pid}, or what `profiler "
+                "backfill` loaded is not in it: --force puts what it has in the place of the "
+                "profile"
             )

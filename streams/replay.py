@@ -141,7 +141,7 @@ def replay(
     """
     records = load(paths, source, options)
     if options.ledger is not None:
-        require_writable(options.ledger)
+        require_writable(options.ledger, paths)
     ledger = (
         Ledger(passes_screen(settings), decoder_of(settings))
         if options.ledger is not None

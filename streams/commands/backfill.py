@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,16 @@ from profiler.events import TS_MAX_MS
 from profiler.sources import SOURCE_NAMES
 from streams.backfill import BackfillOptions, BackfillReport, backfill
 from streams.backfill_origins import file_origins, load_id_of, topic_origins, until_ms_of
-from streams.console import end_on_sigterm, json_option, require_files, show_json
+from streams.console import (
+    end_on_sigterm,
+    json_option,
+    require_files,
+    require_writable,
+    show_json,
+    tell,
+)
 from streams.replay import ReplayOptions
-from streams.settings import settings_from_process
+from streams.settings import Settings, settings_from_process, variable
 
 EPILOG: Final = """\b
 Examples:
@@ -86,8 +94,7 @@ def command(
         raise UsageError("name files, or a topic by --topic")
     settings = settings_from_process()
     until_ms = until_ms_of(settings, before)
-    if topic is not None and until_ms > TS_MAX_MS:
-        raise UsageError("--topic needs --before: what comes later is for the workers")
+    _require_past(settings, topic, before, until_ms)
     end_on_sigterm()
     if topic is not None:
         origins, records = topic_origins(settings, topic)
@@ -98,11 +105,34 @@ def command(
     options = BackfillOptions(
         until_ms=until_ms, records=records, processes=processes, folder=folder, rejected=rejected
     )
-    report = asyncio.run(backfill(settings, origins, load_id_of(origins, until_ms), options))
+    if rejected is not None:
+        require_writable(rejected, files)
+    try:
+        report = asyncio.run(backfill(settings, origins, load_id_of(origins, until_ms), options))
+    except KeyboardInterrupt:
+        tell("stopped: the same command goes on from here")
+        raise
     if as_json:
         show_json(report)
     else:
         click.echo("\n".join(_lines(report)))
+
+
+def _require_past(settings: Settings, topic: str | None, before: str | None, until_ms: int) -> None:
+    """Refuse what would be applied by the workers too, or be missed by both."""
+    if before is not None and until_ms > time.time_ns() // 1_000_000:
+        raise UsageError(f"--before {before} is in the future: what happens until then is missed")
+    if settings.live_from_ms and until_ms != settings.live_from_ms:
+        tell(f"note: workers take events from another time on, {variable('live_from')}")
+    if topic is None:
+        return
+    if until_ms > TS_MAX_MS:
+        raise UsageError("--topic needs --before: what comes later is for the workers")
+    if topic == settings.topic("events") and until_ms != settings.live_from_ms:
+        raise UsageError(
+            f"{topic} is what the workers read: give them {variable('live_from')}={before} first, "
+            "and this command too, or they apply the same events"
+        )
 
 
 def _lines(report: BackfillReport) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from streams.console import end_on_sigterm, json_option, require_files, show_json
+from streams.console import end_on_sigterm, json_option, require_files, require_other, show_json
 from streams.past_options import PastOptions, past_options
 from streams.settings import settings_from_process
 
@@ -49,6 +49,8 @@ def command(labels: Path, out: Path, as_json: bool, **past: Any) -> None:
     """
     options = PastOptions(**past)
     require_files([labels])
+    require_other(out, [labels, *options.files])
+    require_other(out, [labels, *map(Path, options.files)])
     settings = settings_from_process()
     end_on_sigterm()
     # River takes a second to import: not for a help text.

@@ -58,7 +58,7 @@ def command(
     end_on_sigterm()
     of_topic = is_topic(names)
     if html is not None:
-        require_writable(html)
+        require_writable(html, [] if of_topic else map(Path, names))
     with _bar(limit) as bar:
         report: Report
         if of_topic:

@@ -58,8 +58,8 @@ def test_killed_twice_beside_live_events_every_profile_is_right(
     with gzip.open(RETAIL, "rb") as whole:
         history.write_bytes(b"".join(islice(whole, 1 + ROWS)))
     people = customers(history)
-    manifest = tmp_path / "folder" / "manifest.json"
-    command = ["backfill", "--source", "online-retail", "--folder", str(manifest.parent)]
+    folder = tmp_path / "folder"
+    command = ["backfill", "--source", "online-retail", "--folder", str(folder)]
     command += ["--processes", "2", str(history)]
 
     with workers(topics, tmp_path, 1) as (worker,):
@@ -83,7 +83,7 @@ def test_killed_twice_beside_live_events_every_profile_is_right(
     assert found["unordered"] > 10
     assert again["outcomes"].get("repeated", 0) + again["outcomes"]["applied"] > 0
     assert finished["was_finished"]
-    assert not manifest.parent.exists()
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.skipif(not RETAIL.exists(), reason="needs the shared data")
@@ -93,8 +93,8 @@ def test_what_a_store_lost_is_loaded_again(
     history = tmp_path / "history.csv"
     with gzip.open(RETAIL, "rb") as whole:
         history.write_bytes(b"".join(islice(whole, 1 + ROWS)))
-    manifest = tmp_path / "folder" / "manifest.json"
-    command = ["backfill", "--source", "online-retail", "--folder", str(manifest.parent)]
+    folder = tmp_path / "folder"
+    command = ["backfill", "--source", "online-retail", "--folder", str(folder)]
 
     with EmbeddedStore(appendonly=True, directory=tmp_path / "store") as store:
         monkeypatch.setenv("PROFILER_STORE_URL", store.url)
@@ -105,6 +105,7 @@ def test_what_a_store_lost_is_loaded_again(
                 until(lambda: client.dbsize() > 1_500)
                 n_before = client.dbsize()
             store.kill()
+            [manifest] = folder.glob("*/manifest.json")
             assert not json.loads(manifest.read_bytes())["done"], "too late: nothing may be lost"
             [log] = (tmp_path / "store").glob("appendonlydir/*.incr.aof")
             os.truncate(log, log.stat().st_size * 2 // 3)
@@ -207,6 +208,25 @@ def test_nonsense_is_listed_and_the_rest_is_loaded(
     assert "applied=1" in capsys.readouterr().out
 
 
+def test_a_moved_file_is_the_same_load_and_a_folder_keeps_what_is_not_ours(
+    topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history, moved = tmp_path / "history.jsonl", tmp_path / "old" / "moved.jsonl"
+    history.write_bytes(msgspec.json.encode(click("u1", T_MS - DAY_MS, "e1")))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("mine")
+    moved.parent.mkdir()
+
+    assert main(["backfill", str(history), "--folder", str(folder)]) == 0
+    moved.write_bytes(history.read_bytes())
+    capsys.readouterr()
+    assert main(["backfill", str(moved), "--folder", str(folder)]) == 0
+
+    assert "is done already" in capsys.readouterr().out
+    assert [path.name for path in folder.iterdir()] == ["precious.txt"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -214,13 +234,26 @@ def test_nonsense_is_listed_and_the_rest_is_loaded(
         (["--topic", "t", "file.jsonl"], "name files, or a topic"),
         (["nowhere.jsonl"], "no such file: nowhere.jsonl"),
         (["--before", "yesterday", "nowhere.jsonl"], "--before 'yesterday'"),
+        (["--before", "2099-01-01T00:00:00Z", "{file}"], "is in the future"),
+        (["--topic", "{topic}", "--before", "2021-01-01T00:00:00Z"], "is what the workers read"),
+        (["--rejected", "{file}", "{file}"], "{file} is to be read"),
+        (["--rejected", "/nowhere/r.jsonl", "{file}"], "/nowhere/r.jsonl: No such file"),
     ],
 )
 def test_a_command_that_makes_no_sense_says_why(
-    topics: Settings, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    topics: Settings,
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["backfill", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(msgspec.json.encode(click("u1", T_MS - DAY_MS, "e1")))
+    names = {"file": file, "topic": topics.topic("events")}
+
+    assert main(["backfill", *(one.format(**names) for one in arguments)]) == 2
+    assert said.format(**names) in capsys.readouterr().err
+    assert file.read_bytes()
 
 
 class Killed:
