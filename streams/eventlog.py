@@ -18,7 +18,7 @@ from profiler.records import Record
 from streams.broker import client_options
 from streams.groups import committed_offsets
 from streams.identity import Place
-from streams.settings import Settings
+from streams.settings import TOPICS, Settings
 
 FETCH_MAX_WAIT_MS: Final = 20
 POLL_TIMEOUT_MS: Final = 200
@@ -62,7 +62,9 @@ def ends_of_topic(settings: Settings, topic: str) -> Ends:
     with open_consumer(settings) as consumer:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
-            raise UsageError(f"there is no topic {topic}; `profiler topics create` makes it")
+            ours = topic in {settings.topic(short) for short in TOPICS}
+            hint = "; `profiler topics create` makes it" if ours else f" at {settings.brokers}"
+            raise UsageError(f"there is no topic {topic}{hint}")
         partitions = [TopicPartition(topic, n) for n in sorted(numbers)]
         beginnings = consumer.beginning_offsets(partitions)
         consumer.assign(partitions)

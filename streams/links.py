@@ -101,7 +101,11 @@ def unlink(settings: Settings, member: str, owner: str) -> None:
     kinds = list(FIELDS.values())
     names = list(fields)
     if len(fields) < 2 or kinds.index(names[0]) < kinds.index(names[1]):
-        raise UsageError("first the one who belongs to the other: anonymous, device, user")
+        raise UsageError(
+            f"name the one who belongs to the other first: unmerge {owner} {member}"
+            if len(fields) == 2
+            else "two of one kind are never linked"
+        )
     now_ms = time.time_ns() // 1_000_000
     event = {"type": "identify", "ts": now_ms, "unlink": True, "source": "operator", **fields}
     with EventProducer.of(settings) as producer:

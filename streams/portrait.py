@@ -41,7 +41,7 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
         return [f"{label:{LABEL_WIDTH}}{text}" for label, text in lines]
     lines = [
         ("profile", profile.pid),
-        ("as of", moment(profile.as_of_ms) + _freshness(profile.as_of_ms, now_ms)),
+        ("as of", moment(profile.as_of_ms) + _freshness(profile, now_ms)),
         *_quarantine(profile.quarantine),
         ("known", _known(facts["core"], profile.rev)),
         ("events", "  ".join(f"{name} {n:,}" for name, n in facts["activity"].items())),
@@ -106,12 +106,15 @@ def _day(ms: int) -> str:
     return dt.datetime.fromtimestamp(ms / 1_000, dt.UTC).strftime("%Y-%m-%d")
 
 
-def _freshness(as_of_ms: int, now_ms: int) -> str:
-    age_s = (now_ms - as_of_ms) / 1_000
-    if age_s < 0:
-        return ""
-    past = f", {duration(age_s)} ago"
-    return past if age_s < LIVE_S else f"{past}: the latest event; all below is as of then"
+def _freshness(profile: Profile, now_ms: int) -> str:
+    age_s = (now_ms - profile.as_of_ms) / 1_000
+    quiet_s = (profile.as_of_ms - profile.summary["core"]["last_ts"]) / 1_000
+    parts = [f", {duration(age_s)} ago"] if age_s >= 0 else []
+    if quiet_s > 0:
+        parts.append(f"; the latest event {duration(quiet_s)} before")
+    elif age_s >= LIVE_S:
+        parts.append(": the latest event; all below is as of then")
+    return "".join(parts)
 
 
 def _known(core: Part, rev: int) -> str:
@@ -184,7 +187,7 @@ def _sessions(sessions: Part) -> str:
     parts = [
         f"{sessions['count']:,}",
         f"mean length {duration(sessions['mean_length_s'])}",
-        f"{_count(sessions['depth'], 'event')} in the current one",
+        f"{_count(sessions['depth'], 'event')} in the latest one",
     ]
     if sessions["count"] > 1:
         parts.insert(2, f"mean gap {duration(sessions['mean_gap_s'])}")

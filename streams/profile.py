@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from profiler.errors import UnknownSpec
 from profiler.facets.contract import Slice
 from profiler.ties import StrongTie
 from profiler.traits import Value
+
+DECAYED_VALUES: Final = ("money_month", "orders_month")
+"""What the summary says of about the last month, with a half-life of one."""
 
 
 class Layout(Struct, frozen=True):
@@ -106,8 +109,9 @@ class Profile(Struct, frozen=True, eq=False, kw_only=True):
     def at(self, now_ms: int) -> Profile:
         """Return the profile as it will be at a later moment if nothing happens until then.
 
-        Slices with a half-life, the weights of `top` and the strength of ties are brought there,
-        the rest stays as it is. An earlier moment than `as_of_ms` changes nothing.
+        Slices with a half-life, the weights of `top`, what was bought in about a month and the
+        strength of ties are brought there, the rest stays as it is. An earlier moment than
+        `as_of_ms` changes nothing.
         """
         elapsed_ms = max(0, now_ms - self.as_of_ms)
         vector = self.vector.astype(np.float64)
@@ -162,6 +166,10 @@ def _decayed_sums(summary: dict[str, Any], left: float) -> dict[str, Any]:
             kind: {token: weight * left for token, weight in entries.items()}
             for kind, entries in summary["interest"].items()
         }
+    if "value" in summary:
+        value = summary["value"]
+        decayed = {name: value[name] * left for name in DECAYED_VALUES if name in value}
+        summary["value"] = value | decayed
     if "ties" in summary:
         summary["ties"] = [[pid, kind, strength * left] for pid, kind, strength in summary["ties"]]
     return summary

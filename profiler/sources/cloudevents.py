@@ -3,7 +3,8 @@
 In binary mode the attributes are headers (``ce_id``, ``ce_type`` …) and the value is the data; in
 the others attributes and data are one JSON document. The data is a native event, of which the
 attributes complete what is missing: ``type`` (its last part: ``com.shop.click``), ``time``, ``id``
-(with ``source``, as only both together are unique) and ``subject`` (the user's id).
+(with ``source``, as only both together are unique) and ``subject`` (the user's id). An event
+without a time, which the specification allows, has that of its record.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ class CloudEvents(Struct, frozen=True):
         """Give one event, or one per document of a batch."""
         if message.header("ce_specversion") is not None:
             attributes = {name: message.header(f"ce_{name}") for name in _ATTRIBUTES}
-            return [_event(attributes, message.document)]
-        return [_event(document, _data(document)) for document in _documents(message)]
+            return [_event(attributes, message.document, message.stamped_ms)]
+        return [
+            _event(document, _data(document), message.stamped_ms)
+            for document in _documents(message)
+        ]
 
 
 def _documents(message: Message) -> list[Fields]:
@@ -54,12 +58,12 @@ def _data(document: Fields) -> Any:
         return None
 
 
-def _event(attributes: Fields, data: Any) -> Fields:
+def _event(attributes: Fields, data: Any, stamped_ms: int | None) -> Fields:
     event = dict(data) if isinstance(data, dict) else {}
     kind = attributes.get("type")
     completed = present(
         type=kind.rpartition(".")[2] if isinstance(kind, str) else kind,
-        ts=attributes.get("time"),
+        ts=attributes.get("time") or stamped_ms,
         event_id=event_id(attributes.get("source"), attributes.get("id")),
         source=attributes.get("source"),
     )

@@ -91,6 +91,8 @@ class _Place(Struct, frozen=True):
 
     def choose(self, name: object, names: Collection[str], what: str) -> None:
         """Refuse a name that is not one of these."""
+        if not names:
+            self.refuse(f"there is no {what} for this")
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {near[0]}? " if near else ""

@@ -70,10 +70,13 @@ def command(
     else:
         profile = _at(settings, subject, as_of, options)
     if profile is None:
-        tell(
-            f"nothing is known of {subject}: no event of theirs was applied, they asked to be "
-            "forgotten, or PROFILER_PSEUDONYM_KEY is not the workers' key"
+        why = (
+            f"no event of theirs was known before {as_of}, or they asked to be forgotten"
+            if as_of is not None
+            else "no event of theirs was applied, they asked to be forgotten, or "
+            "PROFILER_PSEUDONYM_KEY is not the workers' key"
         )
+        tell(f"nothing is known of {subject}: {why}")
         return 1
     now_ms = time.time_ns() // 1_000_000
     if is_now:

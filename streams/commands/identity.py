@@ -7,9 +7,10 @@ from typing import Final
 
 import click
 
+from profiler.identity import MEMBERS_MAX
 from streams.assembly import open_store
 from streams.console import json_option, show_json, tell
-from streams.links import Subject, graph, unlink
+from streams.links import Subject, graph, known, unlink
 from streams.portrait import moment
 from streams.reader import ProfileReader
 from streams.settings import Settings, settings_from_process
@@ -59,8 +60,13 @@ def unmerge(member: str, owner: str) -> None:
 
     Name them user:<id>, device:<id> or anonymous:<id>. If they are linked again later, that counts.
     """
-    unlink(settings_from_process(), member, owner)
-    tell("sent: the profiles change within seconds")
+    settings = settings_from_process()
+    unlink(settings, member, owner)
+    pid = ProfileReader(settings.pseudonym_key.reveal()).pid
+    if asyncio.run(_is_linked(settings, pid(member), pid(owner))):
+        tell("sent: the profiles change within seconds")
+    else:
+        tell("sent, but the store knows no link of these two: was it undone before, or misspelt?")
 
 
 def _lines(one: Subject, *, is_asked: bool) -> list[str]:
@@ -78,7 +84,18 @@ def _lines(one: Subject, *, is_asked: bool) -> list[str]:
         cut = f", unlinked {moment(claim.cut_ms)}" if claim.cut_ms >= 0 else ""
         lines.append(f"    {verb} {kind} {claim.owner}: {since}{cut}")
     lines += [f"    shows {member}" for member in one.members]
+    if len(one.members) >= MEMBERS_MAX:
+        lines.append(f"    shows no more than {MEMBERS_MAX}: others may belong to it")
     return lines
+
+
+async def _is_linked(settings: Settings, member: str, owner: str) -> bool:
+    store = open_store(settings)
+    try:
+        claims = (await known(store, [member])).links(member).claims
+    finally:
+        await store.close()
+    return any(claim.owner == owner and claim.holds for claim in claims)
 
 
 async def _graph(settings: Settings, pid: str) -> list[Subject]:

@@ -57,10 +57,11 @@ def show(subject: str, as_json: bool) -> int:
     found = _found(settings_from_process(), subject)
     if as_json:
         show_json({"subjects": [msgspec.to_builtins(one) for one in found]})
-        return 0
-    for one in found:
+    elif not found:
+        tell(f"nothing is known of {subject}")
+    for one in [] if as_json else found:
         click.echo("\n".join(_lines(one)))
-    return 0
+    return 0 if found else 1
 
 
 @command.command(name="release", epilog=RELEASE_EPILOG)
