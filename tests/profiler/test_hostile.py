@@ -264,6 +264,21 @@ def test_the_last_of_equal_names_counts() -> None:
     assert (foreign.user_id, foreign.ts) == ("c", 8_000)
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b'{"type":"click","ts":5,"user_id":"a","type":"purchase"}', "unknown_type"),
+        (b'{"type":"click","ts":5,"user_id":"a","item_id":5,"item_id":"q"}', "invalid:item_id"),
+    ],
+)
+def test_two_types_are_none_and_each_of_equal_names_must_be_valid(
+    value: bytes, reason: str
+) -> None:
+    _, _, rejected, _ = DECODER.decode([record(value)])
+
+    assert [r.reason for r in rejected] == [reason]
+
+
 def test_a_header_may_have_no_value_or_none_that_is_text() -> None:
     headers: Sequence[Any] = [("ce_specversion", None), ("ce_type", b"\xff"), ("\ud800", b"")]
 

@@ -104,6 +104,20 @@ def test_a_historic_profile_says_that_all_is_as_of_then(shopper: Profile) -> Non
     assert told.endswith(", 400 d ago: the latest event; all below is as of then")
 
 
+def test_a_profile_that_was_brought_to_a_later_time_says_what_it_is_as_of(
+    shopper: Profile,
+) -> None:
+    month_ms = 30 * DAY_MS
+    later = shopper.at(SATURDAY_MS + month_ms)
+    now, then = shopper.summary["value"], later.summary["value"]
+
+    assert line(later, "as of", SATURDAY_MS + 2 * month_ms).endswith(
+        ", 30 d ago; the latest event 30 d before"
+    )
+    assert then["orders_month"] == now["orders_month"] / 2 > 0
+    assert then["spent"] == now["spent"]
+
+
 def test_somebody_who_only_looked_has_bought_nothing() -> None:
     looked = profile_of([{"type": "browse", "ts": SATURDAY_MS}])
 

@@ -83,6 +83,20 @@ def test_attributes_complete_a_native_event_and_never_overrule_it() -> None:
     assert (event.ts, event.event_id) == (5, "/shop:A234-1234")
 
 
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_without_a_time_an_event_has_that_of_its_record(mode: str) -> None:
+    attributes = {name: text for name, text in ATTRIBUTES.items() if name != "time"}
+    headers = [(f"ce_{name}", text.encode()) for name, text in attributes.items()]
+    document = DATA if mode == "binary" else {**attributes, "data": DATA}
+    data = msgspec.json.encode(document)
+
+    (event,), *_ = Decoder().decode(
+        [RawRecord("t", 0, 0, TS_MS, None, data, headers if mode == "binary" else [])]
+    )
+
+    assert event.ts == TS_MS
+
+
 def test_other_headers_change_nothing() -> None:
     (event,) = decoded({"type": "click", "ts": 5, "user_id": "a"}, {"traceparent": "00-1-2-01"})
 
