@@ -19,8 +19,8 @@ STOP_TIMEOUT_S: Final = 12.0
 REQUEST_TIMEOUT_S: Final = 5.0
 PROBE_INTERVAL_S: Final = 0.02
 LOG_TAIL_LINES: Final = 3
-UNFINISHED: Final = "Task was destroyed but it is pending"
-"""What asyncio says of Faust's tasks when a worker ends; any number of lines after the reason."""
+ENDED: Final = ("crashed", "not_started")
+"""What `streams.app` logs, with the reason, when a worker ends by itself."""
 
 
 class WorkerProcess:
@@ -38,6 +38,7 @@ class WorkerProcess:
         self.log = log
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @property
     def process_id(self) -> int | None:
@@ -49,6 +50,7 @@ class WorkerProcess:
         assert self._process is None, "it runs already"
         command = [sys.executable, "-m", "streams.cli", "worker"]
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             # What it leaves in its temporary directory, when killed, goes with its log.
             places = {"TMPDIR": str(self.log.parent)}
             self._process = spawn(command, log, environment_of(self._settings) | places)
@@ -128,8 +130,12 @@ class WorkerProcess:
             connection.close()
 
     def _said(self) -> str:
-        lines = self.log.read_text("utf-8", "replace").splitlines()
-        said = [line for line in lines if UNFINISHED not in line][-LOG_TAIL_LINES:]
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").splitlines()
+        # After the reason asyncio says more of Faust's tasks, in any number of lines.
+        reasons = [k for k in lines if "reason" in k and any(word in k for word in ENDED)]
+        said = reasons[-1:] or lines[-LOG_TAIL_LINES:]
         return "".join(["; it said: ", " | ".join(said)]) if said else ""
 
 

@@ -122,7 +122,8 @@ def test_a_registry_that_goes_and_comes_back_costs_time_and_nothing_else(
     worker.wait_until_ready()
 
     send(settings, [b'{"type":"click","ts":%d,"user_id":"dave"}' % now_ms()])
-    until(lambda: worker.scrape().n_records == 1)
+    # More than one where it came to another partition than its home.
+    until(lambda: worker.scrape().n_records >= 1)
     send(settings, values)
     until(lambda: ("paused", "registry") in said(worker))
     n_letters = len(list_dead_letters(settings, limit=10))

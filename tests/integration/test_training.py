@@ -60,7 +60,8 @@ def test_an_export_says_what_readers_saw(
         assert row["as_of_ms"] == profile.as_of_ms
         expected = without_output(profile.at(at_ms).vector)
         np.testing.assert_allclose(without_output(np.float32(row["vector"])), expected, 1e-6)
-    first = seen[0][2].summary
+    _, at_ms, profile = seen[0]
+    first = profile.at(at_ms).summary
     assert {**shown["summary"], OUTPUT: None, "interest": None} == {
         **first,
         OUTPUT: None,
