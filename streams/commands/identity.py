@@ -61,9 +61,11 @@ def unmerge(member: str, owner: str) -> None:
     Name them user:<id>, device:<id> or anonymous:<id>. If they are linked again later, that counts.
     """
     settings = settings_from_process()
-    unlink(settings, member, owner)
     pid = ProfileReader(settings.pseudonym_key.reveal()).pid
-    if asyncio.run(_is_linked(settings, pid(member), pid(owner))):
+    # Before it is sent: a worker may be as fast as we are.
+    is_linked = asyncio.run(_is_linked(settings, pid(member), pid(owner)))
+    unlink(settings, member, owner)
+    if is_linked:
         tell("sent: the profiles change within seconds")
     else:
         tell("sent, but the store knows no link of these two: was it undone before, or misspelt?")
