@@ -97,6 +97,7 @@ def compare(
             *_sums(person, row),
             *compare_tops(person, row, ordered=ordered),
             *_sessions(person, row, ordered=ordered),
+            *_trails(person, row, ordered=ordered),
             *_quarantine(person, row, ordered=ordered),
         ]
     except ValueError as absent:  # NumPy's answer to an unknown field
@@ -283,6 +284,14 @@ def _sessions(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterat
         yield "sessions.length_sum", f"at most {span} ms in all", f"{current + closed} ms"
     if not 1 <= actual["sessions.depth"] <= person.n_accepted:
         yield "sessions.depth", f"1 to {person.n_accepted}", str(actual["sessions.depth"])
+
+
+def _trails(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:
+    for kind, expected in person.trails.items():
+        actual = [token for token in row[f"trail.{kind}"].tolist() if token]
+        # Which are the latest depends on the order; how many there are does not.
+        if (actual != expected) if ordered else (len(set(actual)) != len(expected)):
+            yield f"trail.{kind}", f"{len(expected)} tokens", "others"
 
 
 def _quarantine(person: ReferencePerson, row: np.void, *, ordered: bool) -> Iterator[Found]:

@@ -45,6 +45,13 @@ class TieColumns(NamedTuple):
     is_end: NDArray[np.bool_]
 
 
+class Trails(NamedTuple):
+    """(N, 16) items and (N, 4) categories of each event's person before it, latest first."""
+
+    item: Hashes
+    category: Hashes
+
+
 @dataclass
 class EventColumns:
     """Applied events of one batch, sorted by row and, within a row, in arrival order.
@@ -81,6 +88,8 @@ class EventColumns:
         What events say of ties; None if none does.
     latest
         (N,) greatest event time of the row so far, where other events than these count, too.
+    trails
+        What each event found; set by the facet *trail* as it updates.
     """
 
     row: NDArray[np.intp]
@@ -102,6 +111,7 @@ class EventColumns:
     done_before: Ints
     ties: TieColumns | None = None
     latest: Ints | None = None
+    trails: Trails | None = None
     _weights: dict[int, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -179,7 +189,7 @@ class EventColumns:
 
 _NOT_BY_EVENT: Final = (
     *("row", "starts", "directions", "as_of_before", "as_of", "done_before"),
-    *("ties", "latest", "_weights"),
+    *("ties", "latest", "trails", "_weights"),
 )
 
 

@@ -67,6 +67,8 @@ SUMS: Final[dict[str, tuple[int, int | None]]] = {
 """Every floating-point sum: how many numbers it has, and the half-life of a decayed one."""
 
 TOP_LISTS: Final = ("category", "brand", "item")
+TRAILS: Final = {"item": 16, "category": 4}
+"""How many tokens each trail keeps."""
 
 
 def landmark_ms(as_of: int, half_life_ms: int) -> int:
@@ -120,6 +122,8 @@ class ReferencePerson:
         By name of an interest vector, the total length of the directions that were added.
     tops
         By kind of `TOP_LISTS`.
+    trails
+        By kind of `TRAILS`, the hashes of the tokens that were touched last, latest first.
     recent
         Ring of the ids' hashes.
     quarantine
@@ -133,6 +137,7 @@ class ReferencePerson:
 
     __slots__ = (
         *("as_of", "first_ts", "n_accepted", "recent", "count", "sums", "lengths", "tops"),
+        "trails",
         *("last_purchase", "n_sessions", "depth", "n_late"),
         *("started", "last", "length_sum", "gap_sum", "erased", "partition", "ordered"),
         "quarantine",
@@ -145,6 +150,7 @@ class ReferencePerson:
         self.sums = {name: [0.0] * length for name, (length, _) in SUMS.items()}
         self.lengths = {"interest.short": 0.0, "interest.long": 0.0}
         self.tops = {kind: TopList() for kind in TOP_LISTS}
+        self.trails: dict[str, list[int]] = {kind: [] for kind in TRAILS}
         self.n_sessions = self.depth = self.n_late = 0
         self.started = self.last = self.length_sum = self.gap_sum = 0
         self.quarantine = ReferenceQuarantine()
@@ -265,6 +271,10 @@ def _interest(
         # An event so late that its weight vanished adds nothing and must evict nothing.
         if token is not None and interest * month > 0:
             person.tops[kind].add(token_hash(kind, token), interest * month)
+        if token is not None and kind in TRAILS:
+            touched = token_hash(kind, token)
+            others = [known for known in person.trails[kind] if known != touched]
+            person.trails[kind] = [touched, *others][: TRAILS[kind]]
 
 
 def _value(person: ReferencePerson, event: AnyEvent, ts: int, day: float, month: float) -> None:

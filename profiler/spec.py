@@ -14,7 +14,7 @@ from profiler.facets import FACETS
 from profiler.facets.contract import Column, Description, Facet, Hearing, Slice, described
 from profiler.facets.quarantine import Guard, Quarantine
 
-ROW_BYTES_MAX: Final = 2_048
+ROW_BYTES_MAX: Final = 2_560
 _WORD_BYTES: Final = 8
 
 

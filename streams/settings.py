@@ -124,7 +124,7 @@ class Settings(EventSettings, frozen=True, kw_only=True):
     ] = "links"
     arena_rows: Annotated[
         int,
-        Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2 KiB each"),
+        Meta(ge=1, le=100_000_000, description="hot profiles kept in memory, about 2.2 KiB each"),
     ] = 100_000
     batch_events_max: Annotated[
         int, Meta(ge=1, le=1_000_000, description="events or KiB of one matrix operation, at most")

@@ -16,6 +16,7 @@ from profiler.facets.quarantine import Quarantine
 from profiler.facets.rhythm import Rhythm
 from profiler.facets.sessions import Sessions
 from profiler.facets.social import Social
+from profiler.facets.trail import Trail
 from profiler.facets.value import Value
 
 FACETS: Final[tuple[Facet, ...]] = (
@@ -28,4 +29,5 @@ FACETS: Final[tuple[Facet, ...]] = (
     Core(),
     Social(),
     Quarantine(),
+    Trail(),
 )

@@ -80,7 +80,7 @@ class Sessions(Struct, frozen=True):
         """Add what is complete; current sessions that touch become one."""
         for name in ("n_sessions", "n_late", "length_sum", "gap_sum"):
             out[f"sessions.{name}"] = a[f"sessions.{name}"] + b[f"sessions.{name}"]
-        a_is_later = _is_later(a, b)
+        a_is_later = is_later(a, b)
         later, earlier = np.where(a_is_later, a, b), np.where(a_is_later, b, a)
         both = (earlier["sessions.n_sessions"] > 0) & (later["sessions.n_sessions"] > 0)
         gap = later["sessions.started"] - earlier["sessions.last"]
@@ -144,7 +144,7 @@ def _sum(row: NDArray[np.intp], values: Ints, size: int) -> Ints:
     return total
 
 
-def _is_later(a: Rows, b: Rows) -> NDArray[np.bool_]:
+def is_later(a: Rows, b: Rows) -> NDArray[np.bool_]:
     """(R,) whether `a` has the later current session; ties decided by what it holds."""
     keys_a = [a[f"sessions.{n}"].astype(np.int64) for n in ("last", "started", "depth")]
     keys_b = [b[f"sessions.{n}"].astype(np.int64) for n in ("last", "started", "depth")]

@@ -44,6 +44,8 @@ def row_of(person: ReferencePerson) -> np.void:
         entries = person.tops[kind].weights
         row[f"interest.{kind}_id"][0, : len(entries)] = list(entries)
         row[f"interest.{kind}_weight"][0, : len(entries)] = list(entries.values())
+    for kind, tokens in person.trails.items():
+        row[f"trail.{kind}"][0, : len(tokens)] = tokens
     found: np.void = row[0]
     return found
 

@@ -26,7 +26,7 @@ from profiler.pipeline import process
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.recompute import Reference
 from profiler.records import Chunk, RawRecord
-from profiler.reference import SUMS, TOP_LISTS, ReferencePerson
+from profiler.reference import SUMS, TOP_LISTS, TRAILS, ReferencePerson
 from profiler.spec import DEFAULT_SPEC
 from profiler.state import decode_states, encode_states, encode_tombstone
 
@@ -307,7 +307,7 @@ def test_the_reference_defines_every_column_that_is_audited() -> None:
     tops = {f"interest.{kind}_{part}" for kind in TOP_LISTS for part in ("id", "weight")}
 
     known = person.exact() | person.sessions() | person.quarantine.columns()
-    defined = {*known, *SUMS, *tops}
+    defined = {*known, *SUMS, *tops, *(f"trail.{kind}" for kind in TRAILS)}
 
     derived = {c.name for c in DEFAULT_SPEC.columns if c.kind == "derived"}
     assert defined | derived | {"core.recent"} == {c.name for c in DEFAULT_SPEC.columns}
