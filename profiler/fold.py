@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from profiler.batch import Prepared, Preparer
 from profiler.columns import Rows
 from profiler.dedupe import FORWARDED, topic_code
-from profiler.identity import NO_LINKS, Links, Look
+from profiler.identity import NO_LINKS, Links
 from profiler.models.bank import ModelBank
 from profiler.peers import Peers
 from profiler.pipeline import Processed, process
@@ -68,12 +68,14 @@ class Fold:
         self._preparer = preparer
         self._bank = bank or ModelBank(spec)
 
-    def apply(self, prepared: Prepared) -> None:
-        """Apply a batch, and let everybody look who is to."""
-        looks = self._apply(prepared)
+    def apply(self, prepared: Prepared) -> Processed:
+        """Apply a batch, and let everybody look who is to; return what the batch did."""
+        processed = self._apply(prepared)
+        looks = processed.relinked.looks
         while looks:
-            chunk = Chunk(topic_code(FORWARDED), 0, [], looks=looks)
-            looks = self._apply(self._preparer.prepare([chunk]))
+            chunk = Chunk(topic_code(FORWARDED), 0, [], looks=list(looks))
+            looks = self._apply(self._preparer.prepare([chunk])).relinked.looks
+        return processed
 
     def shown(self, pids: Sequence[str]) -> Shown:
         """What readers see of these people."""
@@ -116,12 +118,12 @@ class Fold:
             (state,) = encode_states(self._spec, stored.rows, stored.rev, fences, {0: links})
         self.states[pid] = state
 
-    def _apply(self, prepared: Prepared) -> list[Look]:
+    def _apply(self, prepared: Prepared) -> Processed:
         stored = self.stored(prepared.pids)
         peers = self._peers(stored.links, [look.peer.pid for look in prepared.looks])
         processed = process(self._spec, prepared, stored, self._bank, peers=peers)
         self._keep(prepared, stored, processed)
-        return list(processed.relinked.looks)
+        return processed
 
     def _keep(self, prepared: Prepared, stored: Stored, processed: Processed) -> None:
         rev = stored.rev[processed.place] + 1

@@ -20,6 +20,7 @@ from profiler.batch import Prepared, Preparer
 from profiler.columns import Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
+from profiler.facets.quarantine import held
 from profiler.guard import VERDICT, Guarded, Guarding
 from profiler.identity import Links
 from profiler.linking import Linker, Relinked
@@ -27,6 +28,7 @@ from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
 from profiler.peers import Peers
 from profiler.prepared import event_columns
+from profiler.recommendation.seen import Seen, seen_of
 from profiler.records import RawRecord, Record
 from profiler.spec import Spec
 from profiler.state import Stored
@@ -72,6 +74,8 @@ class Processed:
         some, and whose row no other profile shows. Empty where there are none any more.
     guarded
         Who is held now and was not, or the reverse; places are among the batch's pids.
+    seen
+        Events of interest, for the statistics of all people together; none of machines.
     """
 
     place: NDArray[np.intp]
@@ -87,6 +91,7 @@ class Processed:
     relinked: Relinked
     traits: dict[int, bytes]
     guarded: Guarded
+    seen: Seen
 
     def links(self) -> dict[int, Links]:
         """Links of the people that the batch changed, by their place in `place`."""
@@ -149,22 +154,20 @@ def process(
         summaries=summaries,
         as_of=shown["core.as_of"],
         erased=erased,
-        rejected=[*prepared.rejected, *_failed(prepared, failed)],
+        rejected=prepared.rejected
+        + [Rejected(int(prepared.record[i]), "update_failed") for i in failed],
         outcomes=outcomes,
         labels=run.labels,
         relinked=linker.result,
         traits=linker.traits(place),
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
+        seen=Seen.joined(run.seen),
     )
 
 
 def _outcomes(prepared: Prepared) -> Counter[str]:
     n_rejected, n_forwarded = len(prepared.rejected), len(prepared.forwards)
     return Counter(rejected=n_rejected, forwarded=n_forwarded, outside=prepared.n_outside)
-
-
-def _failed(prepared: Prepared, events: Sequence[int]) -> list[Rejected]:
-    return [Rejected(int(prepared.record[i]), "update_failed") for i in events]
 
 
 def _gone(stored: Stored, erased: dict[int, int]) -> NDArray[np.bool_]:
@@ -238,6 +241,7 @@ class _Run:
     stored: Stored
     bank: ModelBank | None
     labels: list[Labels] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
 
     def apply(self, index: NDArray[np.intp]) -> list[int]:
         """Apply these events; return those that cannot be, alone among the others."""
@@ -263,6 +267,7 @@ class _Run:
                 labels = [self.bank.predict(known, mine, own)]
                 if own is not events:
                     rows[where] = mine
+            seen = seen_of(own, place[where], held(rows[where]) > 0)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
             return self._halve(index)
         if len(place) == len(self.stored.rows):
@@ -272,6 +277,7 @@ class _Run:
         # A poisoned event's fence moves too: it is a dead letter, and must not come again.
         self.raise_fences(order)
         self.labels += labels
+        self.seen.append(seen)
         return []
 
     def _halve(self, index: NDArray[np.intp]) -> list[int]:
