@@ -1,0 +1,1 @@
+"""Evaluation on any data set: metrics, protocols and baselines; docs/evaluation.md says how."""
