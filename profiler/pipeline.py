@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.batch import Prepared, Preparer
+from profiler.batch import Prepared as Prepared  # whoever runs batches needs these, too
+from profiler.batch import Preparer as Preparer
 from profiler.columns import Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
@@ -29,7 +30,8 @@ from profiler.models.purchase import Labels
 from profiler.peers import Peers
 from profiler.prepared import event_columns
 from profiler.recommendation.seen import Seen, seen_of
-from profiler.records import RawRecord, Record
+from profiler.records import RawRecord as RawRecord
+from profiler.records import Record as Record
 from profiler.spec import Spec
 from profiler.state import Stored
 from profiler.ties import NOBODYS, Ties, with_ties
@@ -138,9 +140,8 @@ def process(
     outcomes["rejected"] += len(failed)
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
-    changed = prepared.row[np.concatenate([applicable, duplicates])]
     told = [*(linker.result.touched - erased.keys()), *guarding.ruled.tolist()]
-    place = _changed(changed, stored, told)
+    place = _changed(prepared.row[np.concatenate([applicable, duplicates])], stored, told)
     _tell_owners(linker, prepared, place)
     rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
     shown, ties = linker.shown(spec, place, rows)
@@ -337,15 +338,3 @@ def _new_events(
     )
     outcomes["duplicate"] = int(duplicate.sum())
     return np.sort(left[~duplicate]), left[duplicate]
-
-
-__all__ = [
-    "OUTCOMES",
-    "Prepared",
-    "Preparer",
-    "Processed",
-    "RawRecord",
-    "Record",
-    "process",
-    "visible",
-]

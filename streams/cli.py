@@ -33,6 +33,7 @@ COMMANDS: Final = (
     "audit",
     "quality",
     "rebuild",
+    "recommend",
     "export",
     "deadletter",
     "topics",

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from profiler.recommendation.stored import revisions_of
 from profiler.state import REV_SLICE
-from streams.store import NAMES_MAX, SCAN_CHUNK, Durability, Erasure, Move, ProfileWrite, Write
+from streams.store import (
+    NAMES_MAX,
+    SCAN_CHUNK,
+    Durability,
+    Erasure,
+    Move,
+    ProfileWrite,
+    RowWrite,
+    Write,
+    row_key,
+)
 
 
 class MemoryStore:
@@ -38,6 +49,7 @@ class MemoryStore:
         self._names_dropped = 0
         self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self._marked: defaultdict[str, set[str]] = defaultdict(set)
+        self._rows: dict[str, bytes] = {}
         self._loads: dict[str, bytes] = {}
         self._specs: dict[str, bytes] = {}
         self._topics: dict[str, bytes] = {}
@@ -106,6 +118,21 @@ class MemoryStore:
     async def put_load(self, mark: str, progress: bytes) -> None:
         """See `Store.put_load`."""
         self._loads[mark] = progress
+
+    async def rows(self, kind: str, names: Sequence[str]) -> list[bytes | None]:
+        """See `Store.rows`."""
+        return [self._rows.get(row_key(kind, name)) for name in names]
+
+    async def put_rows(self, writes: Sequence[RowWrite]) -> list[bool]:
+        """See `Store.put_rows`."""
+        return [self._put_row(row_key(write.kind, write.name), write.value) for write in writes]
+
+    def _put_row(self, key: str, value: bytes) -> bool:
+        (stored, made) = revisions_of([self._rows.get(key), value])
+        if stored != made - 1:
+            return False
+        self._rows[key] = value
+        return True
 
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """See `Store.put_names`."""

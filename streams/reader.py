@@ -90,6 +90,11 @@ class ProfileReader:
             yield from self._learn_names(t for profile in everybody for t in _tokens(profile))
         return [None if one is None else self._mixed(self._dressed(one), close) for one in bare]
 
+    def names(self, kind: str, tokens: Sequence[str]) -> Steps[list[str]]:
+        """Readable names of tokens (hex), these themselves where the store has none."""
+        yield from self._learn_names((kind, token) for token in tokens)
+        return [self._names.get((kind, token), token) for token in tokens]
+
     def _read(
         self, pids: Sequence[str], *, with_traits: bool = False
     ) -> Steps[list[Profile | None]]:

@@ -28,10 +28,12 @@ from streams.store import (
     SCAN_CHUNK,
     TOPICS_KEY,
     Durability,
+    RowWrite,
     Write,
     name_field,
     names_key,
     reached_key,
+    row_key,
     spec_key,
     state_key,
     traits_key,
@@ -141,6 +143,19 @@ class RedisStore:
     async def put_load(self, mark: str, progress: bytes) -> None:
         """See `Store.put_load`."""
         await self._with(lambda servers: servers.commands.hset(LOADS_KEY, mark, progress))
+
+    async def rows(self, kind: str, names: Sequence[str]) -> list[bytes | None]:
+        """See `Store.rows`."""
+        if not names:
+            return []
+        return await self._with(lambda servers: servers.load(names, partial(row_key, kind)))
+
+    async def put_rows(self, writes: Sequence[RowWrite]) -> list[bool]:
+        """See `Store.put_rows`."""
+        if not writes:
+            return []
+        ttl_ms = self._state_ttl_s * 1_000
+        return await self._with(lambda servers: servers.put_rows(writes, ttl_ms))
 
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """See `Store.put_names`. The bound is checked before, so two round trips."""

@@ -104,6 +104,22 @@ class Move(Struct, frozen=True, gc=False):
 Write = ProfileWrite | Move | Erasure
 
 
+class RowWrite(Struct, frozen=True, gc=False):
+    """The next revision of a row of statistics, which all workers share.
+
+    Parameters
+    ----------
+    kind, name
+        Of which table, and of what: see `row_key`.
+    value
+        Begins with the revision that this write makes, 8 bytes, little-endian.
+    """
+
+    kind: str
+    name: str
+    value: bytes
+
+
 class Store(Protocol):
     """Where profiles live.
 
@@ -156,6 +172,18 @@ class Store(Protocol):
 
     async def put_load(self, mark: str, progress: bytes) -> None:
         """Keep how far a load of history is. It never expires."""
+
+    async def rows(self, kind: str, names: Sequence[str]) -> list[bytes | None]:
+        """Return rows of statistics in the order of `names`, None where there is none."""
+
+    async def put_rows(self, writes: Sequence[RowWrite]) -> list[bool]:
+        """Write each row if its stored revision is the one before: one round trip.
+
+        Returns
+        -------
+        list of bool
+            True where written, False where another writer was there first.
+        """
 
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """Keep readable names by kind and token hash, a bounded number of each kind."""
@@ -228,6 +256,17 @@ def profile_key(pid: str) -> str:
 def traits_key(pid: str) -> str:
     """Key of a person's traits, in the same slot."""
     return f"traits:{{{pid}}}"
+
+
+def row_key(kind: str, name: str) -> str:
+    """Key of a row of statistics: of an item, a category, the items of a category, or a shelf.
+
+    Examples
+    --------
+    >>> row_key("item", name_field(255))
+    'item:{00000000000000ff}'
+    """
+    return f"{kind}:{{{name}}}"
 
 
 def mark_key(pid: str, mark: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from profiler.contracts.document import VERSION, to_json
+from profiler.contracts.redis_rows import MIXES, ROWS, SHELVES
 from profiler.privacy.pseudonym import PID_LENGTH
 from profiler.spec import DEFAULT_SPEC, ROW_BYTES_MAX
 from profiler.tokens import NAMED_KINDS
@@ -51,6 +52,9 @@ def redis_keys() -> dict[str, bytes]:
             _LOADS,
             _LOADED,
             _TRAITS,
+            ROWS,
+            SHELVES,
+            MIXES,
         ],
     }
     return {"redis-keys.json": to_json(document)}

@@ -16,7 +16,7 @@ from profiler.state import encode_tombstone, revision_bytes
 from streams.embedded import EmbeddedStore
 from streams.memory_store import MemoryStore
 from streams.redis_store import RedisStore
-from streams.store import Erasure, Move, ProfileWrite, Store, profile_key
+from streams.store import Erasure, Move, ProfileWrite, RowWrite, Store, profile_key
 from tests.servers.valkey_cluster import ValkeyCluster
 
 SPEC = "0123456789abcdef"
@@ -453,5 +453,25 @@ def test_how_far_loads_are_comes_back(play: Play) -> None:
         await rig.store.put_load("a", b"done")
 
         assert await rig.store.loads() == {"a": b"done"}
+
+    play(scenario)
+
+
+def test_a_row_of_statistics_is_taken_if_nobody_was_there_first(play: Play) -> None:
+    def row(rev: int, text: bytes = b"x") -> bytes:
+        return rev.to_bytes(8, "little") + text
+
+    async def scenario(rig: Rig) -> None:
+        names = ["00000000000000ff", "0000000000000001"]
+        first = [RowWrite("item", name, row(1)) for name in names]
+
+        assert await rig.store.put_rows(first) == [True, True]
+        assert await rig.store.put_rows([RowWrite("item", names[0], row(2, b"y"))]) == [True]
+        late = [RowWrite("item", names[0], row(2)), RowWrite("category", names[0], row(1))]
+        assert await rig.store.put_rows(late) == [False, True]
+
+        assert await rig.store.rows("item", [*names, "absent"]) == [row(2, b"y"), row(1), None]
+        assert await rig.store.rows("category", names[:1]) == [row(1)]
+        assert await rig.store.rows("item", []) == await rig.store.put_rows([]) == []
 
     play(scenario)
