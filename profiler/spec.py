@@ -14,7 +14,7 @@ from profiler.facets import FACETS
 from profiler.facets.contract import Column, Description, Facet, Hearing, Slice, described
 from profiler.facets.quarantine import Guard, Quarantine
 
-ROW_BYTES_MAX: Final = 2_048
+ROW_BYTES_MAX: Final = 2_560
 _WORD_BYTES: Final = 8
 
 
@@ -42,7 +42,7 @@ class Spec:
     Examples
     --------
     >>> DEFAULT_SPEC.dims, DEFAULT_SPEC.dtype.itemsize <= ROW_BYTES_MAX
-    (136, True)
+    (143, True)
     """
 
     def __init__(self, facets: tuple[Facet, ...]) -> None:
