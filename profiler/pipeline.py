@@ -16,7 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.batch import Prepared, Preparer
+from profiler.batch import Prepared as Prepared  # whoever runs batches needs these, too
+from profiler.batch import Preparer as Preparer
+from profiler.behaviour.crowd import Crowd, crowd_of
 from profiler.columns import Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
@@ -27,7 +29,8 @@ from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
 from profiler.peers import Peers
 from profiler.prepared import event_columns
-from profiler.records import RawRecord, Record
+from profiler.records import RawRecord as RawRecord
+from profiler.records import Record as Record
 from profiler.spec import Spec
 from profiler.state import Stored
 from profiler.ties import NOBODYS, Ties, with_ties
@@ -65,6 +68,8 @@ class Processed:
         Number of records by outcome, see `OUTCOMES`.
     labels
         Kept predictions whose outcome is now known, to be learnt.
+    crowds
+        What its events add to the figures of the crowd.
     relinked
         Links, owners and looks, see `profiler.linking.Relinked`; places are among the batch's pids.
     traits
@@ -84,6 +89,7 @@ class Processed:
     rejected: list[Rejected]
     outcomes: Counter[str]
     labels: list[Labels]
+    crowds: list[Crowd]
     relinked: Relinked
     traits: dict[int, bytes]
     guarded: Guarded
@@ -133,9 +139,8 @@ def process(
     outcomes["rejected"] += len(failed)
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
-    changed = prepared.row[np.concatenate([applicable, duplicates])]
     told = [*(linker.result.touched - erased.keys()), *guarding.ruled.tolist()]
-    place = _changed(changed, stored, told)
+    place = _changed(prepared.row[np.concatenate([applicable, duplicates])], stored, told)
     _tell_owners(linker, prepared, place)
     rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
     shown, ties = linker.shown(spec, place, rows)
@@ -152,6 +157,7 @@ def process(
         rejected=[*prepared.rejected, *_failed(prepared, failed)],
         outcomes=outcomes,
         labels=run.labels,
+        crowds=run.crowds,
         relinked=linker.result,
         traits=linker.traits(place),
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
@@ -238,6 +244,7 @@ class _Run:
     stored: Stored
     bank: ModelBank | None
     labels: list[Labels] = field(default_factory=list)
+    crowds: list[Crowd] = field(default_factory=list)
 
     def apply(self, index: NDArray[np.intp]) -> list[int]:
         """Apply these events; return those that cannot be, alone among the others."""
@@ -255,6 +262,7 @@ class _Run:
             mine = rows[where]
             is_scored = len(own) > 0 and self.bank is not None
             known = self.spec.features(mine, own) if is_scored else None
+            crowds = [crowd_of(mine, own)] if is_scored else []
             self.spec.update(rows, events)
             if known is not None and self.bank is not None:
                 # Last, as what is learnt depends on who is held by now; no facet writes what it
@@ -272,6 +280,7 @@ class _Run:
         # A poisoned event's fence moves too: it is a dead letter, and must not come again.
         self.raise_fences(order)
         self.labels += labels
+        self.crowds += crowds
         return []
 
     def _halve(self, index: NDArray[np.intp]) -> list[int]:
@@ -331,15 +340,3 @@ def _new_events(
     )
     outcomes["duplicate"] = int(duplicate.sum())
     return np.sort(left[~duplicate]), left[duplicate]
-
-
-__all__ = [
-    "OUTCOMES",
-    "Prepared",
-    "Preparer",
-    "Processed",
-    "RawRecord",
-    "Record",
-    "process",
-    "visible",
-]
