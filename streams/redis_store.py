@@ -19,16 +19,21 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import ResponseError
 
+from profiler.behaviour.layout import epochs_read
 from streams.redis_commands import chunks, packed_tail
 from streams.redis_errors import checked_url, our_errors
 from streams.redis_servers import Servers, open_servers
 from streams.store import (
+    BEHAVIOUR_AS_OF,
+    BEHAVIOUR_KEY,
+    BEHAVIOUR_TTL_S,
     LOADS_KEY,
     NAMES_MAX,
     SCAN_CHUNK,
     TOPICS_KEY,
     Durability,
     Write,
+    behaviour_key,
     name_field,
     names_key,
     reached_key,
@@ -203,6 +208,35 @@ class RedisStore:
         """See `Store.figures`."""
         found: dict[bytes, bytes] = await self._with(lambda servers: servers.commands.hgetall(key))
         return {field.decode(): value for field, value in found.items()}
+
+    async def add_behaviour(self, epoch: int, as_of_ms: int, counts: Mapping[str, float]) -> None:
+        """See `Store.add_behaviour`."""
+        key = behaviour_key(epoch)
+
+        def add(servers: Servers) -> None:
+            pipeline = servers.commands.pipeline(transaction=False)
+            for name, count in counts.items():
+                pipeline.hincrbyfloat(key, name, count)
+            pipeline.zadd(BEHAVIOUR_KEY, {BEHAVIOUR_AS_OF: as_of_ms}, gt=True)
+            for written in (key, BEHAVIOUR_KEY):
+                pipeline.expire(written, BEHAVIOUR_TTL_S)
+            pipeline.execute()
+
+        await self._with(add)
+
+    async def behaviour(self) -> tuple[int, dict[int, dict[str, float]]]:
+        """See `Store.behaviour`."""
+
+        def read(servers: Servers) -> float | None:
+            found: float | None = servers.commands.zscore(BEHAVIOUR_KEY, BEHAVIOUR_AS_OF)
+            return found
+
+        as_of_ms = int(await self._with(read) or 0)
+        epochs = {e: await self.figures(behaviour_key(e)) for e in epochs_read(as_of_ms)}
+        return as_of_ms, {
+            epoch: {name: float(count) for name, count in counts.items()}
+            for epoch, counts in epochs.items()
+        }
 
     async def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """See `Store.scan`. Remembers every pid: about 130 MB per million profiles."""

@@ -27,6 +27,7 @@ from profiler.behaviour.layout import (
     WIDTH,
 )
 from profiler.columns import DAY_MS, HOUR_MS, EventColumns, Floats, Rows, landmark_weight
+from profiler.errors import UsageError
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.journey import STEPS, Moves, moves_of, passage_s
 from profiler.facets.quarantine import held
@@ -67,15 +68,12 @@ class Crowd:
         self.counts = self._under(as_of_ms) + other._under(as_of_ms)
         self.as_of_ms = as_of_ms
 
-    def take(self) -> dict[str, float]:
-        """Return what was counted since the last time, by name, and forget it."""
-        places = np.argwhere(self.counts)
-        taken = {
+    def fields(self) -> dict[str, float]:
+        """What was counted, relative to the landmark, by name; without what is zero."""
+        return {
             f"{COHORTS[cohort]}:{_NAMES[place]}": float(self.counts[cohort, place])
-            for cohort, place in places.tolist()
+            for cohort, place in np.argwhere(self.counts).tolist()
         }
-        self.counts = np.zeros_like(self.counts)
-        return taken
 
     def cohorts(self) -> list[str]:
         """Names of the cohorts of which something is known, everybody first."""
@@ -87,7 +85,7 @@ class Crowd:
 
         Raises
         ------
-        KeyError
+        UsageError
             If there is no such cohort.
         """
         if name == EVERYBODY:
@@ -95,7 +93,8 @@ class Crowd:
         elif name in COHORTS:
             counts = self.counts[COHORTS.index(name)]
         else:
-            raise KeyError(name)
+            some = ", ".join((EVERYBODY, *BANDS))
+            raise UsageError(f"no cohort is called {name}: there are {some}, segment-0, …")
         elapsed = self.as_of_ms - self.epoch * EPOCH_MS
         worth = counts * np.exp2(-elapsed / _HALF_LIVES)
         return {part.name: worth[part.places] for part in PARTS.values()}
@@ -145,7 +144,7 @@ def crowd_from(fields: Mapping[int, Mapping[str, float]], as_of_ms: int) -> Crow
     Parameters
     ----------
     fields
-        Counts by name, as `Crowd.take` gives them, by number of their landmark. Names that are
+        Counts by name, as `Crowd.fields` gives them, by number of their landmark. Names that are
         unknown are left out: a newer worker may have written them.
     as_of_ms
         Greatest time of an event that was counted.

@@ -77,3 +77,15 @@ WIDTH: Final = sum(part.length for part in PARTS.values())
 
 PASSAGES: Final = (("look_to_cart", 1, 2), ("cart_to_purchase", 2, 3), ("look_to_purchase", 1, 3))
 """Parts of times, and the stages between which they lie; the last one is without a cart."""
+
+
+def epochs_read(as_of_ms: int) -> tuple[int, ...]:
+    """Number of the landmark of a time, and the one before; of older ones nothing is left.
+
+    Examples
+    --------
+    >>> epochs_read(5 * EPOCH_MS)
+    (5, 4)
+    """
+    epoch = as_of_ms // EPOCH_MS
+    return (epoch, epoch - 1) if epoch else (epoch,)

@@ -39,7 +39,7 @@ def behaviour_of(crowd: Crowd, cohort: str = EVERYBODY) -> Behaviour:
 
     Raises
     ------
-    KeyError
+    UsageError
         If there is no such cohort.
     """
     counts = crowd.cohort(cohort)

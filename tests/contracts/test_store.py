@@ -12,6 +12,7 @@ import pytest
 import redis
 from msgspec import Struct
 
+from profiler.behaviour.layout import EPOCH_MS
 from profiler.state import encode_tombstone, revision_bytes
 from streams.embedded import EmbeddedStore
 from streams.memory_store import MemoryStore
@@ -350,6 +351,29 @@ def test_layouts_and_figures_come_back(play: Play) -> None:
         assert await rig.store.spec("unknown") is None
         assert await rig.store.figures("profiler:metrics:w1") == {"events": b"12", "lag": b"0"}
         assert await rig.store.figures("profiler:metrics:w2") == {}
+
+    play(scenario)
+
+
+def test_figures_of_the_crowd_add_up_whoever_adds_and_in_whatever_order(play: Play) -> None:
+    async def scenario(rig: Rig) -> None:
+        assert await rig.store.behaviour() == (0, {0: {}})
+        as_of_ms = 40 * EPOCH_MS + 5
+        adding = [
+            rig.store.add_behaviour(40, as_of_ms, {"never:visits:0": 2.0**63, "once:starts:1": 1}),
+            rig.store.add_behaviour(39, as_of_ms - 9, {"never:visits:0": 0.25}),
+            rig.store.add_behaviour(40, as_of_ms - 1, {"never:visits:0": 2.0**62}),
+            rig.store.add_behaviour(17, 17 * EPOCH_MS, {"never:visits:0": 1.0}),
+        ]
+        await asyncio.gather(*adding)
+
+        found_ms, counts = await rig.store.behaviour()
+
+        assert found_ms == as_of_ms
+        assert counts == {
+            40: {"never:visits:0": 2.0**63 + 2.0**62, "once:starts:1": 1.0},
+            39: {"never:visits:0": 0.25},
+        }
 
     play(scenario)
 

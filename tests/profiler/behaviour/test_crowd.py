@@ -15,6 +15,7 @@ from profiler.behaviour.crowd import Crowd, crowd_from, crowd_of
 from profiler.behaviour.layout import COHORTS, EPOCH_MS, SEASON_MS, WEEK_MS, WIDTH
 from profiler.behaviour.report import Behaviour, behaviour_of
 from profiler.columns import DAY_MS, HOUR_MS, EventColumns
+from profiler.errors import UsageError
 from profiler.prepared import event_columns
 from profiler.records import Chunk
 from profiler.spec import DEFAULT_SPEC
@@ -201,19 +202,14 @@ def test_what_workers_wrote_piece_by_piece_is_what_one_has_counted(
 ) -> None:
     whole = crowd_after(events)
     fields: dict[int, dict[str, float]] = {}
-    latest = 0
-    parts = Crowd()
     records, fold = [record(event, k) for k, event in enumerate(events)], Fold()
     for part in (records[:cut], records[cut:]):
-        if part:
-            for one in fold.apply(part)[1].crowds:
-                parts.add(one)
-        epoch, latest = parts.epoch, parts.as_of_ms
-        for name, value in parts.take().items():
-            known = fields.setdefault(epoch, {})
-            known[name] = known.get(name, 0.0) + value
+        for one in fold.apply(part)[1].crowds if part else []:
+            known = fields.setdefault(one.epoch, {})
+            for name, value in one.fields().items():
+                known[name] = known.get(name, 0.0) + value
 
-    assert_same(crowd_from(fields, latest), whole)
+    assert_same(crowd_from(fields, whole.as_of_ms), whole)
 
 
 def test_names_of_newer_workers_and_later_landmarks_are_left_out() -> None:
@@ -224,7 +220,7 @@ def test_names_of_newer_workers_and_later_landmarks_are_left_out() -> None:
 
 
 def test_a_cohort_that_is_none_is_named() -> None:
-    with pytest.raises(KeyError, match="everyone"):
+    with pytest.raises(UsageError, match="everyone"):
         behaviour_of(Crowd(), "everyone")
 
 
