@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from msgspec import Struct
 
 from profiler.behaviour.durations import quantile_s
@@ -13,23 +14,24 @@ from profiler.facets.journey import STAGES
 
 
 class Stage(Struct, frozen=True):
-    """A stage of the funnel.
+    """A stage of the funnel; shares are of the sessions that were seen there.
 
     Parameters
     ----------
     name
-        Of the stage; *none* is the beginning of a session.
+        *none* is the beginning of a session; *look*, *cart*, *purchase*.
     sessions
-        Decayed number of sessions that came so far.
-    conversion
-        Share of them that came further; 0 of the last stage.
+        Decayed number of sessions that were seen there. One that began with a purchase was neither
+        at *look* nor at *cart*.
+    to
+        Share that went on from there, by name of the stage that came next.
     left
-        Share of all sessions that came so far and no further, or have not yet.
+        Share that came no further, or has not yet.
     """
 
     name: str
     sessions: float
-    conversion: float
+    to: dict[str, float]
     left: float
 
 
@@ -53,8 +55,17 @@ class Passage(Struct, frozen=True):
 
 
 class Funnel(Struct, frozen=True):
-    """Stages from the beginning of a session to a purchase, and passages between them."""
+    """From the beginning of a session to a purchase.
 
+    Parameters
+    ----------
+    conversion
+        Share of all sessions that bought.
+    stages, passages
+        Where sessions were, and the ways between.
+    """
+
+    conversion: float
     stages: tuple[Stage, ...]
     passages: tuple[Passage, ...]
 
@@ -64,18 +75,20 @@ def funnel(counts: Mapping[str, Floats]) -> Funnel:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> none = dict.fromkeys(("look_to_cart", "cart_to_purchase", "look_to_purchase"), np.zeros(64))
-    >>> found = funnel({"reached": np.array([10.0, 8.0, 4.0, 1.0]), **none})
-    >>> [(stage.name, stage.conversion, stage.left) for stage in found.stages]
-    [('none', 0.8, 0.2), ('look', 0.5, 0.4), ('cart', 0.25, 0.3), ('purchase', 0.0, 0.1)]
+    >>> none, one = np.zeros(64), np.full(64, 1 / 64)
+    >>> counts = {"reached": np.array([10.0, 6.0, 3.0, 1.0]), "look_to_purchase": one}
+    >>> found = funnel(counts | {"look_to_cart": none, "cart_to_purchase": none})
+    >>> [(stage.name, stage.sessions, stage.to) for stage in found.stages[1:]]
+    [('look', 4.0, {'purchase': 0.25}), ('cart', 2.0, {}), ('purchase', 1.0, {})]
     """
-    reached = counts["reached"].tolist()
-    further = [*reached[1:], 0.0]
-    stages = tuple(
-        Stage(name, came, _share(went, came), _share(max(came - went, 0.0), reached[0]))
-        for name, came, went in zip(STAGES, reached, further, strict=True)
-    )
+    flow = _flows(counts)
+    seen = [float(counts["reached"][0]), *flow.sum(axis=0)[1:].tolist()]
+    stages = []
+    for k, name in enumerate(STAGES):
+        on = [_share(float(n), seen[k]) for n in flow[k]]
+        to = {STAGES[k]: share for k, share in enumerate(on) if share > 0}
+        left = max(1.0 - sum(on), 0.0) if seen[k] > 0 else 0.0
+        stages.append(Stage(name, seen[k], to, left))
     passages = tuple(
         Passage(
             name,
@@ -85,7 +98,23 @@ def funnel(counts: Mapping[str, Floats]) -> Funnel:
         )
         for name, _, _ in PASSAGES
     )
-    return Funnel(stages, passages)
+    return Funnel(_share(seen[-1], seen[0]), tuple(stages), passages)
+
+
+def _flows(counts: Mapping[str, Floats]) -> Floats:
+    """(4, 4) sessions that went from one stage to another.
+
+    The ways from *none* were not counted, but how many passed each stage: that is enough.
+    """
+    flow = np.zeros((len(STAGES), len(STAGES)))
+    for name, before, after in PASSAGES:
+        flow[before, after] = counts[name].sum()
+    passed = [*counts["reached"].tolist(), 0.0]
+    for stage in range(1, len(STAGES)):
+        stayed = passed[stage] - passed[stage + 1]
+        seen = stayed + flow[stage].sum()
+        flow[0, stage] = max(seen - flow[1:, stage].sum(), 0.0)
+    return flow
 
 
 def _share(part: float, whole: float) -> float:

@@ -94,10 +94,10 @@ class Journey(Struct, frozen=True):
     slices: tuple[Slice, ...] = (
         Slice(
             "journey",
-            7,
+            8,
             "share of sessions; probability",
             labels=(
-                *("look_to_cart", "cart_to_purchase"),
+                *("look_to_cart", "cart_to_purchase", "look_to_purchase"),
                 *(f"next_{step}" for step in (*STEPS, "end")),
             ),
         ),
@@ -169,11 +169,15 @@ class Journey(Struct, frozen=True):
 
     def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
         """Conversion, and what comes next: both as if one session or step more were known."""
-        reached = now.decayed("journey.reached", MONTH_MS)
-        out[:, 0:2] = reached[:, 1:] / (reached[:, :-1] + _PRIOR)
+        looked, _, bought = now.decayed("journey.reached", MONTH_MS).T
+        from_cart = now.decayed("journey.passed", MONTH_MS)[:, 1]
+        carts = _carts(now)
+        out[:, 0] = carts / (looked + _PRIOR)
+        out[:, 1] = from_cart / (carts + _PRIOR)
+        out[:, 2] = bought / (looked + _PRIOR)
         following = _next_counts(now)
         prior = _PRIOR / following.shape[1]
-        out[:, 2:7] = (following + prior) / (following.sum(axis=1, keepdims=True) + _PRIOR)
+        out[:, 3:8] = (following + prior) / (following.sum(axis=1, keepdims=True) + _PRIOR)
 
     def describe(self, now: Snapshot) -> list[Description]:
         """Step and stage of now and since when, ms; decayed counts, as `docs/behaviour.md` says."""
@@ -187,6 +191,7 @@ class Journey(Struct, frozen=True):
             stage=[STAGES[code] for code in now["journey.stage"].tolist()],
             entered=now["journey.entered"].tolist(),
             reached=reached.round(3).tolist(),
+            carts=_carts(now).round(3).tolist(),
             passed=passed.round(3).tolist(),
             mean_s=mean_s.round(1).tolist(),
             ended=following[:, :, END].round(3).tolist(),
@@ -274,6 +279,14 @@ def _add(rows: Rows, column: str, row: Codes, place: Codes | int, values: Floats
     flat = sums.reshape(-1)
     np.add.at(flat, row * (flat.size // len(rows)) + place, values.astype(sums.dtype))
     rows[column] = sums
+
+
+def _carts(now: Snapshot) -> Floats:
+    """(R,) sessions that were seen at the cart: without those that passed it unseen."""
+    reached = now.decayed("journey.reached", MONTH_MS)
+    from_cart = now.decayed("journey.passed", MONTH_MS)[:, 1]
+    # Rounding of float32 may leave a little less than nothing.
+    return np.asarray(np.maximum(reached[:, 1] - reached[:, 2] + from_cart, 0.0))
 
 
 def _next_counts(now: Snapshot) -> Floats:

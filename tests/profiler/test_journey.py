@@ -110,23 +110,35 @@ def test_a_late_cart_takes_no_negative_time() -> None:
 
 
 def test_conversion_and_next_steps_of_a_stranger_are_the_prior() -> None:
-    out = np.zeros((1, 7), dtype=np.float32)
+    out = np.zeros((1, 8), dtype=np.float32)
 
     Journey().project(Snapshot(DEFAULT_SPEC.empty(1)), out)
 
-    assert out[0].tolist() == pytest.approx([0, 0, *[0.2] * 5])
+    assert out[0].tolist() == pytest.approx([0, 0, 0, *[0.2] * 5])
 
 
 def test_the_vector_has_conversion_and_the_next_step_from_the_current_one() -> None:
     row = row_after(("browse", 0), ("click", 1), ("cart", 2), ("click", 3))
-    out = np.zeros((1, 7), dtype=np.float32)
+    out = np.zeros((1, 8), dtype=np.float32)
 
     Journey().project(Snapshot(row), out)
 
     # Of two steps that followed a look one was a look and one a cart; one more is spread evenly.
     assert out[0] == pytest.approx(
-        [1 / 2, 0, 1.2 / 3, 0.2 / 3, 1.2 / 3, 0.2 / 3, 0.2 / 3], rel=1e-3
+        [1 / 2, 0, 0, 1.2 / 3, 0.2 / 3, 1.2 / 3, 0.2 / 3, 0.2 / 3], rel=1e-3
     )
+
+
+def test_conversion_counts_the_carts_that_were_seen() -> None:
+    sessions = (("click", 0), ("cart", 1), ("purchase", 2)), (("click", 0), ("purchase", 1))
+    row = row_after(*((name, 60 * k + m) for k, way in enumerate(sessions) for name, m in way))
+    out = np.zeros((1, 8), dtype=np.float32)
+
+    Journey().project(Snapshot(row), out)
+
+    # Two sessions looked and bought, one of them through the cart; one more is the prior.
+    assert out[0, :3] == pytest.approx([1 / 3, 1 / 2, 2 / 3], rel=1e-2)
+    assert described(row)["carts"] == pytest.approx(1, rel=1e-2)
 
 
 @given(events=event_lists(min_size=1), cuts=st.lists(st.integers(0, 80), max_size=6))

@@ -20,6 +20,7 @@ from profiler.prepared import event_columns
 from profiler.records import Chunk
 from profiler.spec import DEFAULT_SPEC
 from tests.folding import Fold
+from tests.profiler.behaviour.slow import slow_counts
 from tests.strategies import START_MS, event_lists, record
 
 MONDAY_MS = 1_699_833_600_000
@@ -78,12 +79,38 @@ def test_a_funnel_has_the_conversion_and_the_times_that_the_stream_was_made_with
     funnel = seen(a_shop()).funnel
 
     assert [s.sessions for s in funnel.stages] == pytest.approx([200, 200, 100, 50], rel=1e-3)
-    assert [s.conversion for s in funnel.stages] == pytest.approx([1, 0.5, 0.5, 0], rel=1e-3)
-    assert [s.left for s in funnel.stages] == pytest.approx([0, 0.5, 0.25, 0.25], abs=1e-3)
+    assert [s.left for s in funnel.stages] == pytest.approx([0, 0.5, 0.5, 1], abs=1e-3)
+    assert [list(s.to) for s in funnel.stages] == [["look"], ["cart"], ["purchase"], []]
+    assert funnel.conversion == pytest.approx(0.25, rel=1e-3)
     to_cart, to_purchase, direct = funnel.passages
     assert to_cart.median_s == pytest.approx(240, rel=0.19)
     assert to_purchase.median_s == pytest.approx(60, rel=0.19)
     assert (direct.passages, direct.median_s) == (0, None)
+
+
+def test_whoever_buys_at_once_or_without_a_cart_was_not_at_the_stages_between() -> None:
+    ways = {
+        "a": ["browse", "purchase"],
+        "b": ["purchase", "browse", "cart"],
+        "c": ["cart", "purchase"],
+        "d": ["message", "cart"],
+        "e": ["message"],
+        "f": ["browse", "cart"],
+    }
+    events: list[dict[str, object]] = [
+        {"type": name, "ts": START_MS + k, "user_id": user, "text": "hello"}
+        for user, way in ways.items()
+        for k, name in enumerate(way)
+    ]
+    none, look, cart, purchase = seen(events).funnel.stages
+
+    numbers = [stage.sessions for stage in (none, look, cart, purchase)]
+    assert numbers == pytest.approx([6, 2, 3, 3], rel=1e-3)
+    thirds = {"look": 1 / 3, "cart": 1 / 3, "purchase": 1 / 6}
+    assert none.to == pytest.approx(thirds, rel=1e-3)
+    assert look.to == pytest.approx({"cart": 0.5, "purchase": 0.5}, rel=1e-3)
+    assert cart.to == pytest.approx({"purchase": 1 / 3}, rel=1e-3)
+    assert [s.left for s in (none, look, cart)] == pytest.approx([1 / 6, 0, 2 / 3], abs=1e-3)
 
 
 def test_what_follows_each_step_and_where_sessions_end() -> None:
@@ -164,6 +191,28 @@ def test_whoever_is_held_as_a_machine_is_not_the_crowd() -> None:
     crowd = crowd_after([*machine, *a_shop(8, START_MS + 4_000)], cuts=[2_000])
 
     assert crowd.cohort()["visits"][0] == pytest.approx(2_000 + 8, rel=0.01)
+
+
+@given(events=event_lists(min_size=1), cuts=st.lists(st.integers(0, 80), max_size=6))
+@settings(deadline=None, max_examples=100)
+def test_counts_in_any_batches_are_those_of_one_event_after_another(
+    events: list[dict[str, object]], cuts: list[int]
+) -> None:
+    # What others say of somebody is no behaviour, and an id that comes again is no event.
+    events = [{**e, "event_id": f"e{k}"} for k, e in enumerate(events) if e["type"] != "follow"]
+    if not events:
+        return
+    crowd, expected = crowd_after(events, cuts), slow_counts(events)
+
+    found = {
+        (name, part, place): float(counts[place])
+        for name in ("never", "once", "often")
+        for part, counts in crowd.cohort(name).items()
+        for place in np.flatnonzero(counts).tolist()
+    }
+
+    expected = {place: count for place, count in expected.items() if count > 0}
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 @given(events=event_lists(min_size=1), cuts=st.lists(st.integers(0, 80), max_size=6))
