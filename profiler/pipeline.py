@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from profiler.batch import Prepared as Prepared  # whoever runs batches needs these, too
 from profiler.batch import Preparer as Preparer
+from profiler.behaviour.crowd import Crowd, crowd_of
 from profiler.columns import Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
@@ -69,6 +70,8 @@ class Processed:
         Number of records by outcome, see `OUTCOMES`.
     labels
         Kept predictions whose outcome is now known, to be learnt.
+    crowds
+        What its events add to the figures of the crowd.
     relinked
         Links, owners and looks, see `profiler.linking.Relinked`; places are among the batch's pids.
     traits
@@ -90,6 +93,7 @@ class Processed:
     rejected: list[Rejected]
     outcomes: Counter[str]
     labels: list[Labels]
+    crowds: list[Crowd]
     relinked: Relinked
     traits: dict[int, bytes]
     guarded: Guarded
@@ -159,6 +163,7 @@ def process(
         + [Rejected(int(prepared.record[i]), "update_failed") for i in failed],
         outcomes=outcomes,
         labels=run.labels,
+        crowds=run.crowds,
         relinked=linker.result,
         traits=linker.traits(place),
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
@@ -243,6 +248,7 @@ class _Run:
     bank: ModelBank | None
     labels: list[Labels] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    crowds: list[Crowd] = field(default_factory=list)
 
     def apply(self, index: NDArray[np.intp]) -> list[int]:
         """Apply these events; return those that cannot be, alone among the others."""
@@ -260,6 +266,7 @@ class _Run:
             mine = rows[where]
             is_scored = len(own) > 0 and self.bank is not None
             known = self.spec.features(mine, own) if is_scored else None
+            crowds = [crowd_of(mine, own)] if is_scored else []
             self.spec.update(rows, events)
             if known is not None and self.bank is not None:
                 # Last, as what is learnt depends on who is held by now; no facet writes what it
@@ -279,6 +286,7 @@ class _Run:
         self.raise_fences(order)
         self.labels += labels
         self.seen.append(seen)
+        self.crowds += crowds
         return []
 
     def _halve(self, index: NDArray[np.intp]) -> list[int]:

@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "backfill",
     "simulate",
     "get",
+    "behaviour",
     "audit",
     "quality",
     "rebuild",

@@ -18,11 +18,20 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.exceptions import MovedError
 
+from profiler.behaviour.layout import EVERYBODY
+from profiler.behaviour.report import Behaviour
 from streams.reader import Command, Profile, ProfileReader, Quarantine, Steps
 from streams.recommendations import Kind, Recommendation, Recommender
 from streams.redis_errors import checked_url, our_errors
 
-__all__ = ["AsyncProfileClient", "Profile", "ProfileClient", "Quarantine", "Recommendation"]
+__all__ = [
+    "AsyncProfileClient",
+    "Behaviour",
+    "Profile",
+    "ProfileClient",
+    "Quarantine",
+    "Recommendation",
+]
 
 TIMEOUT_S: Final = 5.0
 RETRIES: Final = 1
@@ -146,6 +155,26 @@ class ProfileClient:
             )
         )
 
+    def behaviour(self, cohort: str = EVERYBODY) -> Behaviour | None:
+        """Return how people behave: funnel, next steps, seasons; None if nothing was counted.
+
+        Two round trips, whatever the number of people.
+
+        Parameters
+        ----------
+        cohort
+            ``all``; ``never``, ``once`` or ``often``: by what people had bought before; or
+            ``segment-<n>``.
+
+        Raises
+        ------
+        UsageError
+            If there is no such cohort.
+        StoreUnavailable
+            If the store cannot be reached now.
+        """
+        return self._run(self._reader.behaviour(cohort))
+
     def digest(self, name: str, value: str) -> str | None:
         """Return what stands in a trait for a value that identifies a person, e.g. an e-mail."""
         return self._reader.digest(name, value)
@@ -237,6 +266,10 @@ class AsyncProfileClient:
                 pid, k, now_s, kind=kind, exclude=exclude, new_only=new_only
             )
         )
+
+    async def behaviour(self, cohort: str = EVERYBODY) -> Behaviour | None:
+        """See `ProfileClient.behaviour`."""
+        return await self._run(self._reader.behaviour(cohort))
 
     def digest(self, name: str, value: str) -> str | None:
         """See `ProfileClient.digest`."""

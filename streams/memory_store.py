@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from profiler.behaviour.layout import epochs_read
 from profiler.recommendation.stored import revisions_of
 from profiler.state import REV_SLICE
 from streams.store import (
@@ -54,6 +55,8 @@ class MemoryStore:
         self._specs: dict[str, bytes] = {}
         self._topics: dict[str, bytes] = {}
         self._reached: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        self._behaviour: defaultdict[int, dict[str, float]] = defaultdict(dict)
+        self._behaviour_ms = 0
         self._figures: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
     @property
@@ -182,6 +185,18 @@ class MemoryStore:
     async def figures(self, key: str) -> dict[str, bytes]:
         """See `Store.figures`."""
         return dict(self._figures.get(key, {}))
+
+    async def add_behaviour(self, epoch: int, as_of_ms: int, counts: Mapping[str, float]) -> None:
+        """See `Store.add_behaviour`."""
+        known = self._behaviour[epoch]
+        for name, count in counts.items():
+            known[name] = known.get(name, 0.0) + count
+        self._behaviour_ms = max(self._behaviour_ms, as_of_ms)
+
+    async def behaviour(self) -> tuple[int, dict[int, dict[str, float]]]:
+        """See `Store.behaviour`."""
+        epochs = epochs_read(self._behaviour_ms)
+        return self._behaviour_ms, {epoch: dict(self._behaviour[epoch]) for epoch in epochs}
 
     async def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """See `Store.scan`."""

@@ -24,6 +24,13 @@ LOADS_KEY: Final = "profiler:loads"
 LOAD_TTL_S: Final = 7 * 86_400
 """How long a profile's mark outlives its write: a load that stops must go on before."""
 
+BEHAVIOUR_KEY: Final = "profiler:behaviour"
+"""Sorted set of one member, `BEHAVIOUR_AS_OF`: the greatest time that figures of the crowd know."""
+
+BEHAVIOUR_AS_OF: Final = "as_of"
+BEHAVIOUR_TTL_S: Final = 280 * 86_400
+"""Ten of the longest half-lives of what is counted: what nobody has added to since is forgotten."""
+
 MARK_KEY: Final = "profiler:mark"
 """What `Store.until_durable` writes and waits for; in a cluster ``profiler:mark:{<n>}``."""
 
@@ -221,6 +228,25 @@ class Store(Protocol):
     async def figures(self, key: str) -> dict[str, bytes]:
         """All fields of a hash of figures, empty where there is none."""
 
+    async def add_behaviour(self, epoch: int, as_of_ms: int, counts: Mapping[str, float]) -> None:
+        """Add to the figures of the crowd, which many workers do in any order.
+
+        If it raises, some may have been added.
+
+        Parameters
+        ----------
+        epoch
+            Number of the landmark that the counts are relative to (`profiler.behaviour.crowd`).
+        as_of_ms
+            Greatest time of an event that was counted; the greatest that anybody told is kept.
+        """
+
+    async def behaviour(self) -> tuple[int, dict[int, dict[str, float]]]:
+        """What `add_behaviour` kept: greatest time, and counts by epoch, of its and the one before.
+
+        A worker does not need it.
+        """
+
     def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """Every (pid, state), once, in chunks; what is written meanwhile may be missed."""
 
@@ -293,6 +319,11 @@ def name_field(token_hash: int) -> str:
 def reached_key(topic: str) -> str:
     """Key of how far the states know the partitions of a topic of events."""
     return f"profiler:reached:{topic}"
+
+
+def behaviour_key(epoch: int) -> str:
+    """Key of the figures of the crowd that are relative to a landmark."""
+    return f"{BEHAVIOUR_KEY}:{epoch}"
 
 
 def spec_key(spec_hash: str) -> str:

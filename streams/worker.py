@@ -186,6 +186,9 @@ class Worker:
             for number in numbers:
                 self._metrics.forget_partition(number)
             _log.info("revoked", partitions=numbers)
+        # A worker that stops comes this way, too.
+        with contextlib.suppress(StoreUnavailable):
+            await self._figures.crowd.publish()
 
     async def ping(self) -> None:
         """Ask the store for an answer."""
@@ -297,6 +300,7 @@ class Worker:
         """Tell what a batch did, once all of it is readable."""
         now_s = time.time()
         self._recommending.observe(work.processed.seen)
+        self._figures.crowd.count(work.processed.crowds)
         prepared, outcomes = work.prepared, work.processed.outcomes
         # A record without a timestamp, or with one from a faster clock, has no delay to speak of.
         readable_s = now_s - prepared.stamped_ms[prepared.stamped_ms > 0] / 1000

@@ -12,6 +12,7 @@ from profiler.facets.contract import Facet
 from profiler.facets.core import Core
 from profiler.facets.intent import Intent
 from profiler.facets.interest import Interest
+from profiler.facets.journey import Journey
 from profiler.facets.quarantine import Quarantine
 from profiler.facets.rhythm import Rhythm
 from profiler.facets.sessions import Sessions
@@ -30,4 +31,5 @@ FACETS: Final[tuple[Facet, ...]] = (
     Social(),
     Quarantine(),
     Trail(),
+    Journey(),
 )
