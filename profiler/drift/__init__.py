@@ -20,3 +20,20 @@ not kept over a restart: what served then is in the model's own checkpoint and s
 
 from __future__ import annotations
 
+
+from profiler.drift.reaction import Learner, Plan, Reaction, Response
+from profiler.drift.series import Drift
+from profiler.drift.watch import ERROR, DriftWatch
+from profiler.drift.words import reaction_sentence, sentence
+
+__all__ = [
+    "ERROR",
+    "Drift",
+    "DriftWatch",
+    "Learner",
+    "Plan",
+    "Reaction",
+    "Response",
+    "reaction_sentence",
+    "sentence",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,48 +20,71 @@ class Blocking:
     n_columns
         Values of each label.
 
+    Notes
+    -----
+    Labels with a weight of zero, or with anything that is not a finite number, are left out.
+
     Examples
     --------
     >>> blocking = Blocking(size=2, n_columns=1)
-    >>> blocking.add(np.array([[5.0]]), np.ones(1), np.array([10])).shape
-    (0, 2, 3)
-    >>> blocking.add(np.array([[7.0], [8.0]]), np.ones(2), np.array([20, 30])).tolist()
-    [[[5.0, 1.0, 10.0], [7.0, 1.0, 20.0]]]
+    >>> blocking.add(np.array([[5.0]]), np.ones(1), np.array([0]), np.array([10])).shape
+    (0, 2, 4)
+    >>> two = np.array([[7.0], [8.0]])
+    >>> blocking.add(two, np.ones(2), np.array([1, 2]), np.array([20, 30])).tolist()
+    [[[5.0, 1.0, 0.0, 10.0], [7.0, 1.0, 1.0, 20.0]]]
     """
 
     def __init__(self, size: int, n_columns: int) -> None:
         self._size = size
-        self._width = n_columns + 2
-        self._parts: list[Floats] = []
+        self._width = n_columns + len(("weight", "number", "ts"))
+        self._parts: list[tuple[NDArray[Any], ...]] = []
+        self._open: Floats = np.zeros((0, self._width))
         self._n_open = 0
 
     def add(
-        self, values: NDArray[np.floating], weights: NDArray[np.floating], ts: Ints
+        self,
+        values: NDArray[np.floating],
+        weights: NDArray[np.floating],
+        numbers: Ints,
+        ts: Ints,
     ) -> Floats:
-        """(B, size, C + 2) labels of the blocks that are full now: values, weight, time in ms.
+        """(B, size, C + 3) labels of the blocks that are full now: values, weight, number, time.
 
         Parameters
         ----------
-        values, weights, ts
-            (N, C), (N,) and (N,) of further labels.
+        values
+            (N, C) values of further labels. The object owns it and the others from now on.
+        weights, numbers, ts
+            (N,) weights, running numbers and times in ms.
         """
-        # A copy: what was given may be a view of something large.
-        self._parts.append(np.column_stack([values, weights, ts]))
+        self._parts.append((values, weights, numbers, ts))
         self._n_open += len(ts)
         if self._n_open < self._size:
             return np.zeros((0, self._size, self._width))
-        table = np.concatenate(self._parts)
+        table = self._joined()
         n_full = len(table) // self._size * self._size
         self._keep(table[n_full:].copy())
         return table[:n_full].reshape(-1, self._size, self._width)
 
+    def _joined(self) -> Floats:
+        """All labels that are kept and usable."""
+        if not self._parts:
+            return self._open
+        columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
+        table = np.column_stack(columns)
+        # A sum tells at once whether any is not finite; to ask of each costs more than all else.
+        if not (np.isfinite(table.sum()) and (columns[1] > 0).all()):
+            table = table[np.isfinite(table).all(axis=1) & (columns[1] > 0)]
+        return np.concatenate([self._open, table]) if len(self._open) else table
+
     def _keep(self, rest: Floats) -> None:
-        self._parts = [rest]
+        self._parts = []
+        self._open = rest
         self._n_open = len(rest)
 
     def export(self) -> list[list[float]]:
         """Labels of the block that is not yet full, as plain data."""
-        return np.concatenate(self._parts).tolist() if self._parts else []
+        return self._joined().tolist()
 
     def restore(self, kept: list[list[float]]) -> None:
         """Go on from what was exported."""

@@ -15,6 +15,16 @@ BEFORE_MIN: Final = 8
 """Blocks that must precede a change: fewer say too little of how blocks vary."""
 
 
+class Span(NamedTuple):
+    """Which labels a block holds: the sum of their weights, the first and last number and time."""
+
+    weight: float
+    first: int
+    last: int
+    first_ms: int
+    last_ms: int
+
+
 class Block(NamedTuple):
     """One block of a watched series.
 
@@ -24,18 +34,14 @@ class Block(NamedTuple):
         Weighted means of the values and of their squares.
     told
         Mean in the units in which people are told.
-    weight
-        Sum of the labels' weights.
-    first_ms, last_ms
-        Times of its first and last label.
+    span
+        Its labels.
     """
 
     mean: float
     square: float
     told: float
-    weight: float
-    first_ms: int
-    last_ms: int
+    span: Span
 
 
 class Level(NamedTuple):
@@ -62,8 +68,7 @@ class Level(NamedTuple):
 
 def level(blocks: Sequence[Block]) -> Level:
     """The level of at least one block."""
-    table = np.array(blocks)
-    mean, square, told, weight = table[:, 0], table[:, 1], table[:, 2], table[:, 3]
+    mean, square, told, weight = _columns(blocks)
     share = weight / weight.sum()
     centre = float(share @ mean)
     n = 1.0 / float(share @ share)
@@ -85,11 +90,10 @@ def change_point(blocks: Sequence[Block]) -> int:
 
     Examples
     --------
-    >>> change_point([Block(float(k >= 9), 0, 0, 1, k, k) for k in range(12)])
+    >>> change_point([Block(float(k >= 9), 0, 0, Span(1, k, k, k, k)) for k in range(12)])
     9
     """
-    table: Floats = np.array([(b.mean, b.weight) for b in blocks])
-    mean, weight = table[:, 0], table[:, 1]
+    mean, _, _, weight = _columns(blocks)
     before = np.cumsum(weight)[:-1]
     total = weight.sum()
     excess = np.cumsum(weight * (mean - weight @ mean / total))[:-1]
@@ -132,3 +136,8 @@ def effect(before: Level, after: Level) -> float:
     if before.deviation <= least:
         return math.inf if difference > least else 0.0
     return difference / before.deviation
+
+
+def _columns(blocks: Sequence[Block]) -> Floats:
+    """(4, B) means, squares, told means and weights."""
+    return np.array([(b.mean, b.square, b.told, b.span.weight) for b in blocks]).T

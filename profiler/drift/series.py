@@ -72,8 +72,6 @@ class Watched(Struct, frozen=True):
     ----------
     task, on
         As in `Drift`.
-    block_size
-        Labels per block.
     rises_only
         Whether only a rise is a drift; a fall is then the new level without further ado.
     effect_min
@@ -87,7 +85,6 @@ class Watched(Struct, frozen=True):
 
     task: str
     on: str
-    block_size: int
     rises_only: bool
     effect_min: float
     alpha: float = 0.001
@@ -95,11 +92,14 @@ class Watched(Struct, frozen=True):
 
 
 class Warned(Struct):
-    """A suspicion: the level before it, the block and time at which it begins, blocks come since."""
+    """A suspicion: the level before it, the block at which it begins, and how many came since.
+
+    `n_since` counts that block and all after it, `n_after` those that came after the warning.
+    """
 
     before: Level
-    since: int
-    since_ms: int
+    first: Block
+    n_since: int
     n_after: int = 0
 
 
@@ -115,7 +115,6 @@ class Series:
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
         self._kept: deque[Block] = deque(maxlen=KEPT_BLOCKS)
-        self._n_blocks = 0
         self._begin()
 
     @property
@@ -130,10 +129,10 @@ class Series:
         return [found for block in blocks if (found := self._step(block))]
 
     def _step(self, block: Block) -> Drift | None:
-        self._n_blocks += 1
         self._kept.append(block)
         suspects = self._suspects(block)
         if self._warned is not None:
+            self._warned.n_since += 1
             self._warned.n_after += 1
             return self._look(self._warned)
         if suspects:
@@ -165,8 +164,7 @@ class Series:
         if self._watched.rises_only and after.mean <= before.mean:
             self._begin(kept[cut:])
         else:
-            since = self._n_blocks - len(kept) + cut
-            self._warned = Warned(before, since, kept[cut].first_ms)
+            self._warned = Warned(before, kept[cut], len(kept) - cut)
 
     def _look(self, warned: Warned) -> Drift | None:
         n = warned.n_after
@@ -174,7 +172,7 @@ class Series:
             return None
         watched, kept = self._watched, list(self._kept)
         p = p_value(warned.before, level(kept[-n:]), watched.rises_only)
-        after = level(kept[warned.since - self._n_blocks :])
+        after = level(kept[-warned.n_since :])
         is_drift = (
             p <= watched.alpha / len(LOOKS)
             and effect(warned.before, after) >= watched.effect_min
@@ -187,14 +185,14 @@ class Series:
         return self._confirm(warned, after, p)
 
     def _confirm(self, warned: Warned, after: Level, p: float) -> Drift:
-        since = list(self._kept)[warned.since - self._n_blocks :]
+        since = list(self._kept)[-warned.n_since :]
         found = Drift(
             task=self._watched.task,
             on=self._watched.on,
-            at=warned.since * self._watched.block_size,
-            at_ms=warned.since_ms,
-            found=self._n_blocks * self._watched.block_size,
-            found_ms=since[-1].last_ms,
+            at=warned.first.span.first,
+            at_ms=warned.first.span.first_ms,
+            found=since[-1].span.last + 1,
+            found_ms=since[-1].span.last_ms,
             before=warned.before.told,
             after=after.told,
             p_value=p,
@@ -217,8 +215,7 @@ class Series:
     def export(self) -> dict[str, Any]:
         """The kept blocks and the state, as plain data."""
         return {
-            "kept": [list(block) for block in self._kept],
-            "n_blocks": self._n_blocks,
+            "kept": msgspec.to_builtins(list(self._kept)),
             "origin": self._origin,
             "scale": self._scale,
             "is_after_drift": self._is_after_drift,
@@ -228,7 +225,6 @@ class Series:
     def restore(self, kept: dict[str, Any]) -> None:
         """Go on from what was exported; the detector is built anew from the kept blocks."""
         self._begin()
-        self._n_blocks = int(kept["n_blocks"])
         self._kept.extend(msgspec.convert(kept["kept"], list[Block]))
         self._origin, self._scale = float(kept["origin"]), float(kept["scale"])
         self._is_after_drift = bool(kept["is_after_drift"])

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from profiler.columns import Floats, Ints
 from profiler.drift.blocks import Blocking, moments
 from profiler.drift.detectors import BLOCK
-from profiler.drift.levels import Block
+from profiler.drift.levels import Block, Span
 from profiler.drift.series import Drift, Series, State, Watched
 from profiler.errors import StateError
 
 ERROR: Final = "error"
 """`Drift.on` of the loss."""
 
-FEATURE_BLOCK: Final = 256
-"""Labels per block of the features: there are many, and their drift alone harms nobody yet."""
+FEATURE_STRIDE: Final = 4
+"""Of so many labels one has its features watched."""
+
+FEATURE_BLOCK: Final = 64
+"""Such labels per block: features are many, and their drift alone harms nobody yet."""
 
 ERROR_EFFECT_MIN: Final = 0.1
 FEATURE_EFFECT_MIN: Final = 0.25
@@ -47,18 +50,19 @@ class DriftWatch:
     >>> losses = np.repeat([0.0, 1.0, 0.0, 1.0], [320, 320, 320, 320]) + np.tile([0.1, 0.3], 640)
     >>> ts = np.arange(1280)
     >>> [(found.on, found.at, found.found) for found in watch.update(losses, ts[:, None][:, :0], ts)]
-    [('error', 320, 448), ('error', 960, 1088)]
+    [('error', 320, 512), ('error', 960, 1152)]
     """
 
     def __init__(self, task: str, feature_names: Sequence[str]) -> None:
         self.task = task
         self.feature_names = tuple(feature_names)
         self._scale = 0.0
-        self._error = Series(Watched(task, ERROR, BLOCK, True, ERROR_EFFECT_MIN))
+        self._n_labels = 0
+        self._error = Series(Watched(task, ERROR, True, ERROR_EFFECT_MIN))
         # The level is divided among the features, so that many of them do not alarm more often.
         alpha = 0.001 / max(1, len(self.feature_names))
         self._features = {
-            name: Series(Watched(task, name, FEATURE_BLOCK, False, FEATURE_EFFECT_MIN, alpha))
+            name: Series(Watched(task, name, False, FEATURE_EFFECT_MIN, alpha))
             for name in self.feature_names
         }
         self._losses = Blocking(BLOCK, 1)
@@ -88,37 +92,38 @@ class DriftWatch:
         -----
         Labels with a weight of zero, or with anything that is not a number, are left out.
         """
-        if weights is None:
-            weights = np.ones(len(losses))
-        usable = np.isfinite(losses) & np.isfinite(x).all(axis=1) & (weights > 0)
-        if not usable.all():
-            losses, x, ts, weights = losses[usable], x[usable], ts[usable], weights[usable]
-        return self._update_error(losses, weights, ts) + self._update_features(x, weights, ts)
+        n = len(losses)
+        numbers = np.arange(self._n_labels, self._n_labels + n)
+        weights = np.ones(n) if weights is None else np.array(weights, dtype=np.float64)
+        ts = np.array(ts, dtype=np.int64)
+        sample = slice(-self._n_labels % FEATURE_STRIDE, None, FEATURE_STRIDE)
+        self._n_labels += n
+        values = np.array(losses, dtype=np.float64)[:, None]
+        found = self._update_error(self._losses.add(values, weights, numbers, ts))
+        x = np.array(x[sample], dtype=np.float64)
+        rest = (weights[sample], numbers[sample], ts[sample])
+        return found + self._update_features(self._inputs.add(x, *rest))
 
-    def _update_error(
-        self, losses: NDArray[np.floating], weights: NDArray[np.floating], ts: Ints
-    ) -> list[Drift]:
-        full = self._losses.add(losses[:, None], weights, ts)
+    def _update_error(self, full: Floats) -> list[Drift]:
         if not len(full):
             return []
-        raw = full[:, :, :1]
+        raw, weights = full[:, :, :1], full[:, :, -3]
         if not self._scale:
             first = raw[0][raw[0] > 0]
             self._scale = float(first.mean()) if len(first) else 1.0
-        told, _ = moments(raw, full[:, :, -2])
-        mean, square = moments(raw / (raw + self._scale), full[:, :, -2])
-        return self._error.update(_blocks(full, mean[:, 0], square[:, 0], told[:, 0]))
+        bounded = raw / (raw + self._scale)
+        mean, square = moments(np.concatenate([bounded, raw], axis=2), weights)
+        blocks = _blocks(mean[:, :1], square[:, :1], mean[:, 1:], _spans(full))
+        return self._error.update(blocks[0])
 
-    def _update_features(
-        self, x: NDArray[np.floating], weights: NDArray[np.floating], ts: Ints
-    ) -> list[Drift]:
-        full = self._inputs.add(x, weights, ts)
+    def _update_features(self, full: Floats) -> list[Drift]:
         if not len(full):
             return []
-        mean, square = moments(full[:, :, :-2], full[:, :, -2])
+        mean, square = moments(full[:, :, :-3], full[:, :, -3])
+        blocks = _blocks(mean, square, mean, _spans(full))
         found: list[Drift] = []
-        for series, m, s in zip(self._features.values(), mean.T, square.T, strict=True):
-            found += series.update(_blocks(full, m, s, m))
+        for series, of_series in zip(self._features.values(), blocks, strict=True):
+            found += series.update(of_series)
         return found
 
     @property
@@ -130,6 +135,7 @@ class DriftWatch:
         """All that is known, as plain data for JSON."""
         return {
             "scale": self._scale,
+            "n_labels": self._n_labels,
             "losses": self._losses.export(),
             "inputs": self._inputs.export(),
             "features": {name: series.export() for name, series in self._features.items()},
@@ -149,6 +155,7 @@ class DriftWatch:
         """
         try:
             self._scale = float(kept["scale"])
+            self._n_labels = int(kept["n_labels"])
             self._losses.restore(kept["losses"])
             self._error.restore(kept["error"])
             if tuple(kept["features"]) == self.feature_names:
@@ -160,10 +167,15 @@ class DriftWatch:
             raise StateError(f"drift watch of {self.task}: not what it exports: {fault}") from fault
 
 
-def _blocks(full: Floats, mean: Floats, square: Floats, told: Floats) -> list[Block]:
-    """Blocks of one series from (B,) moments and the labels."""
-    weight = full[:, :, -2].sum(axis=1).tolist()
-    first_ms = full[:, 0, -1].astype(np.int64).tolist()
-    last_ms = full[:, -1, -1].astype(np.int64).tolist()
-    columns = (mean.tolist(), square.tolist(), told.tolist(), weight, first_ms, last_ms)
-    return list(map(Block, *columns))
+def _spans(full: Floats) -> list[Span]:
+    """What is the same of all series: weights, numbers and times of (B, size, C + 3) labels."""
+    weight = full[:, :, -3].sum(axis=1).tolist()
+    first, first_ms = full[:, 0, -2:].astype(np.int64).T.tolist()
+    last, last_ms = full[:, -1, -2:].astype(np.int64).T.tolist()
+    return list(map(Span, weight, first, last, first_ms, last_ms))
+
+
+def _blocks(mean: Floats, square: Floats, told: Floats, spans: list[Span]) -> list[list[Block]]:
+    """Blocks of each of C series from (B, C) moments."""
+    columns = zip(mean.T.tolist(), square.T.tolist(), told.T.tolist(), strict=True)
+    return [list(map(Block, *of_series, spans)) for of_series in columns]
