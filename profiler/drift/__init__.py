@@ -14,12 +14,11 @@ The seam for the model bank, per task and once per mini-batch of labels, before 
         if report is not None:
             response = None
 
-`watch.export()` is plain data for the checkpoint, `watch.restore(data)` goes on from it. A response is
-not kept over a restart: what served then is in the model's own checkpoint and serves on.
+`watch.export()` is plain data for the checkpoint, `watch.restore(data)` goes on from it. A response
+is not kept over a restart: what served then is in the model's own checkpoint and serves on.
 """
 
 from __future__ import annotations
-
 
 from profiler.drift.reaction import Learner, Plan, Reaction, Response
 from profiler.drift.series import Drift

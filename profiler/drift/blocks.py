@@ -84,7 +84,8 @@ class Blocking:
 
     def export(self) -> list[list[float]]:
         """Labels of the block that is not yet full, as plain data."""
-        return self._joined().tolist()
+        labels: list[list[float]] = self._joined().tolist()
+        return labels
 
     def restore(self, kept: list[list[float]]) -> None:
         """Go on from what was exported."""

@@ -8,18 +8,28 @@ sums of B values in [0, 1] is B times that for the mean of mB values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from msgspec import Struct
 from river import drift
-from river.base import DriftDetector
 from river.drift.binary import DDM as RiverDDM
 
 from profiler.columns import Floats
 
 BLOCK: Final = 32
 """Values that are added up before a detector sees them."""
+
+
+class River(Protocol):
+    """What River's detectors have in common, be it of numbers or of bits."""
+
+    @property
+    def drift_detected(self) -> bool:
+        """Whether the last value showed a drift."""
+
+    def update(self, x: Any) -> None:
+        """See one more value; after a drift, anew."""
 
 
 class Detector(Protocol):
@@ -46,7 +56,7 @@ class Kind(Struct, frozen=True):
     """
 
     name: str
-    make: Callable[[], DriftDetector]
+    make: Callable[[], River]
     block: int = BLOCK
 
     def detector(self) -> Detector:
@@ -72,7 +82,7 @@ class InBlocks:
         Values per block.
     """
 
-    def __init__(self, detector: DriftDetector, block: int = BLOCK) -> None:
+    def __init__(self, detector: River, block: int = BLOCK) -> None:
         self._detector = detector
         self._block = block
         self._open: Floats = np.zeros(0)
@@ -101,8 +111,8 @@ ADWIN: Final = Kind(
 )
 """Bifet, Gavaldà, "Learning from time-changing data with adaptive windowing", SDM 2007.
 
-Every block is looked at. Twenty-five times River's delta halves the delay; the price is under one false
-alarm in 100,000 values, before any confirmation."""
+Every block is looked at. Twenty-five times River's delta shortens the delay by a third; the price
+is less than one false alarm in 100,000 values, before any confirmation."""
 
 PAGE_HINKLEY: Final = Kind(
     "Page-Hinkley",
@@ -113,7 +123,7 @@ by a tenth is tolerated; River's own parameters are for values of another size."
 
 KSWIN: Final = Kind(
     "KSWIN",
-    lambda: drift.KSWIN(alpha=1e-4, window_size=60, stat_size=20, seed=7),
+    lambda: drift.KSWIN(alpha=3e-4, window_size=60, stat_size=16, seed=7),
 )
 """Raab, Heusinger, Schleif, "Reactive soft prototype computing", Neurocomputing 2020.
 

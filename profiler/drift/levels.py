@@ -86,7 +86,7 @@ def change_point(blocks: Sequence[Block]) -> int:
     """Index of the first block after the likeliest change of the mean.
 
     Of all cuts that leave enough before, the one with the least squared error of two means (Bai,
-    "Least squares estimation of a shift in linear processes", Journal of Time Series Analysis 1994).
+    "Least squares estimation of a shift in linear processes", J. Time Series Analysis 1994).
 
     Examples
     --------

@@ -1,9 +1,10 @@
 """What is done about a confirmed drift, and whether that helped.
 
-Three models meet the labels that follow. The *frozen* one is a copy of what served, which learns no
-more: the control. The *serving* one learns faster for a while. A *fresh* one starts from nothing, in
-shadow, and is promoted once it is better than the serving one. After a number of labels what served
-is compared with the control on the same labels; if it was not better, the control serves again.
+Three models meet the labels that follow. The *frozen* one is a copy of what served and learns no
+more: the control. The *serving* one learns faster for a while. A *fresh* one starts from
+nothing, in shadow, and is promoted once it is better than the serving one. After a number of labels
+what served is compared with the control on the same labels; if it was not better, the control
+serves again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PAIRED_BLOCK: Final = 32
 each other."""
 
 STEP: Final = 64
-"""Labels that are learnt at once: a backlog must not be scored by models that have yet to learn it."""
+"""Labels that are learnt at once: a backlog is not to be scored by models that have learnt none."""
 
 Loss = Callable[[Floats, Floats], Floats]
 """(N,) losses of (N,) predictions, given (N,) outcomes."""
@@ -145,8 +146,8 @@ class Response(Generic[L]):
 
         Notes
         -----
-        All models are scored before they learn, and learn the same steps of at most `STEP` labels. With the
-        report the reaction is over: `serving` is then what is to serve.
+        All models are scored before they learn, `STEP` labels at a time. With the report the
+        reaction is over, and `serving` is what is to serve.
         """
         for start in range(0, len(y), STEP):
             part = slice(start, start + STEP)

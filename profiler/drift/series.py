@@ -7,7 +7,6 @@ what it says. It is looked at a few times, with the level of the test divided am
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, Literal
@@ -15,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from profiler.drift.detectors import ADWIN, Kind
+from profiler.drift.detectors import Kind
 from profiler.drift.levels import (
     BEFORE_MIN,
     Block,
@@ -26,11 +25,17 @@ from profiler.drift.levels import (
     p_value,
 )
 
-KEPT_BLOCKS: Final = 64
+KEPT_BLOCKS: Final = 128
 """Latest blocks that are kept: where a change began is looked for among them."""
 
-LOOKS: Final = (2, 4, 8, 16, 32)
+LOOKS: Final = (2, 4, 8, 16, 32, 64)
 """Blocks after a warning at which it is tested; after the last it is withdrawn."""
+
+TOLD_BLOCKS: Final = 32
+"""Blocks after an alarm for which the state is `confirmed`."""
+
+ALPHA: Final = 0.01
+"""Level of the test that confirms: the share of unfounded warnings that become alarms, at most."""
 
 State = Literal["stable", "warning", "confirmed"]
 
@@ -78,7 +83,7 @@ class Watched(Struct, frozen=True):
         Least difference, in standard deviations of single values: with enough labels any real
         stream changes by more than chance.
     alpha
-        Level of the test that confirms: share of unfounded warnings that are confirmed.
+        Level of the test that confirms, divided among its looks.
     kind
         The detector that warns.
     """
@@ -87,8 +92,8 @@ class Watched(Struct, frozen=True):
     on: str
     rises_only: bool
     effect_min: float
-    alpha: float = 0.001
-    kind: Kind = ADWIN
+    alpha: float
+    kind: Kind
 
 
 class Warned(Struct):
@@ -114,15 +119,17 @@ class Series:
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
-        self._kept: deque[Block] = deque(maxlen=KEPT_BLOCKS)
+        self._warned: Warned | None = None
+        self._n_told = 0
+        self._scale = self._origin = 0.0
         self._begin()
 
     @property
     def state(self) -> State:
-        """Stable; warning; or confirmed, until it is known how the series varies since."""
+        """Stable; warning; or confirmed, for `TOLD_BLOCKS` after an alarm."""
         if self._warned:
             return "warning"
-        return "confirmed" if self._is_after_drift and not self._scale else "stable"
+        return "confirmed" if self._n_told else "stable"
 
     def update(self, blocks: Sequence[Block]) -> list[Drift]:
         """Drifts that these blocks confirm."""
@@ -130,6 +137,7 @@ class Series:
 
     def _step(self, block: Block) -> Drift | None:
         self._kept.append(block)
+        self._n_told = max(0, self._n_told - 1)
         suspects = self._suspects(block)
         if self._warned is not None:
             self._warned.n_since += 1
@@ -149,7 +157,7 @@ class Series:
         least = 1e-6 * max(1e-6, abs(first.mean))
         self._scale = max(first.block_deviation, least)
         self._origin = first.mean
-        return any([self._feed(one) for one in self._kept])
+        return sum(self._feed(one) for one in self._kept) > 0
 
     def _feed(self, block: Block) -> bool:
         self._detector.update((block.mean - self._origin) / self._scale)
@@ -198,17 +206,15 @@ class Series:
             p_value=p,
         )
         self._begin(since)
-        self._is_after_drift = True
+        self._n_told = TOLD_BLOCKS
         return found
 
     def _begin(self, kept: Sequence[Block] = ()) -> None:
         """Start anew with what came since a change."""
-        self._warned: Warned | None = None
-        self._is_after_drift = False
-        self._scale = 0.0
-        self._origin = 0.0
+        self._warned = None
+        self._scale = self._origin = 0.0
         self._detector = self._watched.kind.make()
-        self._kept = deque(kept, maxlen=KEPT_BLOCKS)
+        self._kept: deque[Block] = deque(kept, maxlen=KEPT_BLOCKS)
         if len(self._kept) >= BEFORE_MIN:
             self._suspects(self._kept[-1])
 
@@ -218,7 +224,7 @@ class Series:
             "kept": msgspec.to_builtins(list(self._kept)),
             "origin": self._origin,
             "scale": self._scale,
-            "is_after_drift": self._is_after_drift,
+            "n_told": self._n_told,
             "warned": msgspec.to_builtins(self._warned),
         }
 
@@ -227,7 +233,7 @@ class Series:
         self._begin()
         self._kept.extend(msgspec.convert(kept["kept"], list[Block]))
         self._origin, self._scale = float(kept["origin"]), float(kept["scale"])
-        self._is_after_drift = bool(kept["is_after_drift"])
+        self._n_told = int(kept["n_told"])
         self._warned = msgspec.convert(kept["warned"], Warned | None)
         if self._scale:
             for block in self._kept:

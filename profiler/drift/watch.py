@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from profiler.columns import Floats, Ints
 from profiler.drift.blocks import Blocking, moments
-from profiler.drift.detectors import BLOCK
+from profiler.drift.detectors import ADWIN, BLOCK, Kind
 from profiler.drift.levels import Block, Span
-from profiler.drift.series import Drift, Series, State, Watched
+from profiler.drift.series import ALPHA, Drift, Series, State, Watched
 from profiler.errors import StateError
 
 ERROR: Final = "error"
@@ -38,6 +38,8 @@ class DriftWatch:
         Name of the task.
     feature_names
         Names of the F features.
+    kind
+        The detector that warns.
 
     Notes
     -----
@@ -49,20 +51,21 @@ class DriftWatch:
     >>> watch = DriftWatch("purchase", ())
     >>> losses = np.repeat([0.0, 1.0, 0.0, 1.0], [320, 320, 320, 320]) + np.tile([0.1, 0.3], 640)
     >>> ts = np.arange(1280)
-    >>> [(found.on, found.at, found.found) for found in watch.update(losses, ts[:, None][:, :0], ts)]
+    >>> x = np.zeros((1280, 0))
+    >>> [(drift.on, drift.at, drift.found) for drift in watch.update(losses, x, ts)]
     [('error', 320, 512), ('error', 960, 1152)]
     """
 
-    def __init__(self, task: str, feature_names: Sequence[str]) -> None:
+    def __init__(self, task: str, feature_names: Sequence[str], kind: Kind = ADWIN) -> None:
         self.task = task
         self.feature_names = tuple(feature_names)
         self._scale = 0.0
         self._n_labels = 0
-        self._error = Series(Watched(task, ERROR, True, ERROR_EFFECT_MIN))
+        self._error = Series(Watched(task, ERROR, True, ERROR_EFFECT_MIN, ALPHA, kind))
         # The level is divided among the features, so that many of them do not alarm more often.
-        alpha = 0.001 / max(1, len(self.feature_names))
+        alpha = ALPHA / max(1, len(self.feature_names))
         self._features = {
-            name: Series(Watched(task, name, False, FEATURE_EFFECT_MIN, alpha))
+            name: Series(Watched(task, name, False, FEATURE_EFFECT_MIN, alpha, kind))
             for name in self.feature_names
         }
         self._losses = Blocking(BLOCK, 1)

@@ -48,11 +48,12 @@ def reaction_sentence(reaction: Reaction) -> str:
         outcome = "the model that learnt faster for a while serves on"
     else:
         outcome = f"a fresh model serves since {reaction.promoted_after:,} labels after the alarm"
+    verdict = "helped" if reaction.helped else "did not help"
     return (
-        f"The reaction to the drift of {drift.task} {'helped' if reaction.helped else 'did not help'}: "
-        f"over {reaction.n_labels:,} labels the loss was {reaction.after:.3g} "
-        f"({reaction.before:.3g} before the drift, {reaction.at:.3g} when it was noticed), the frozen "
-        f"model would have had {reaction.frozen:.3g}, 95 % interval of the gain "
+        f"The reaction to the drift of {drift.task} {verdict}: over {reaction.n_labels:,} labels "
+        f"the loss was {reaction.after:.3g} ({reaction.before:.3g} before the drift, "
+        f"{reaction.at:.3g} when it was noticed), the frozen model would have had "
+        f"{reaction.frozen:.3g}, 95 % interval of the gain "
         f"{reaction.gain_low:.3g} to {reaction.gain_high:.3g}; {outcome}."
     )
 
