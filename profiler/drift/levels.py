@@ -129,13 +129,14 @@ def p_value(before: Level, after: Level, rises_only: bool) -> float:
 
 
 def effect(before: Level, after: Level) -> float:
-    """Difference in standard deviations of single values before (Cohen's d); infinite if none."""
+    """Difference in standard deviations of single values (Cohen's d); infinite if none vary."""
     difference = abs(after.mean - before.mean)
-    # Of a value that never varied, what rounding leaves is not a deviation.
+    deviation = math.hypot(before.deviation, after.deviation) / math.sqrt(2)
+    # Of values that never vary, what rounding leaves is neither a deviation nor a difference.
     least = 1e-6 * abs(before.mean)
-    if before.deviation <= least:
+    if deviation <= least:
         return math.inf if difference > least else 0.0
-    return difference / before.deviation
+    return difference / deviation
 
 
 def _columns(blocks: Sequence[Block]) -> Floats:

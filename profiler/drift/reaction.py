@@ -172,7 +172,7 @@ class Response(Generic[L]):
     def _factor(self) -> float:
         """How much larger steps are by now."""
         plan = self._plan
-        return 1.0 + (plan.faster - 1.0) * 2.0 ** (-self._n_labels / plan.half_life)
+        return 1.0 + (plan.faster - 1.0) * math.exp2(-self._n_labels / plan.half_life)
 
     def _is_fresh_better(self) -> bool:
         served, fresh = self._fading.means()

@@ -80,8 +80,8 @@ class Watched(Struct, frozen=True):
     rises_only
         Whether only a rise is a drift; a fall is then the new level without further ado.
     effect_min
-        Least difference, in standard deviations of single values: with enough labels any real
-        stream changes by more than chance.
+        Least difference, in standard deviations of single values (Cohen's d): with enough labels
+        any real stream changes by more than chance.
     alpha
         Level of the test that confirms, divided among its looks.
     kind

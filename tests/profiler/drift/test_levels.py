@@ -106,9 +106,12 @@ def test_what_never_varied_and_changes_is_certain() -> None:
 def test_an_effect_is_in_deviations_of_single_values() -> None:
     before = Level(mean=0.1, told=0.1, deviation=0.3, block_deviation=0.05, n=8.0)
 
+    never = before._replace(deviation=0.0)
+
     assert effect(before, before._replace(mean=0.16)) == pytest.approx(0.2)
-    assert effect(before._replace(deviation=0.0), before._replace(mean=0.2)) == math.inf
-    assert effect(before._replace(deviation=0.0), before) == 0.0
+    assert effect(never, before._replace(mean=0.4)) == pytest.approx(0.3 / (0.3 / math.sqrt(2)))
+    assert effect(never, never._replace(mean=0.2)) == math.inf
+    assert effect(never, never) == 0.0
 
 
 @given(st.lists(st.integers(0, 100), max_size=6), st.integers(1, 9))
