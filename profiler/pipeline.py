@@ -9,28 +9,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from profiler.applying import Run
 from profiler.batch import Prepared as Prepared  # whoever runs batches needs these, too
 from profiler.batch import Preparer as Preparer
-from profiler.behaviour.crowd import Crowd, crowd_of
+from profiler.behaviour.crowd import Crowd
 from profiler.columns import Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
-from profiler.facets.quarantine import held
 from profiler.guard import VERDICT, Guarded, Guarding
 from profiler.identity import Links
 from profiler.linking import Linker, Relinked
 from profiler.models.bank import ModelBank
 from profiler.models.purchase import Labels
 from profiler.peers import Peers
-from profiler.prepared import event_columns
-from profiler.recommendation.seen import Seen, seen_of
+from profiler.recommendation.seen import Seen
 from profiler.records import RawRecord as RawRecord
 from profiler.records import Record as Record
 from profiler.spec import Spec
@@ -128,15 +127,12 @@ def process(
         States of all who are linked with the people, or changed; none where there are none.
     """
     outcomes = _outcomes(prepared)
-    peers = peers or Peers.of({}, spec, {})
-    linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
-    linker.tell(prepared.traits)
-    erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
+    linker, erased = _linked(prepared, stored, peers or Peers.of({}, spec, {}))
     gone = _gone(stored, erased)
     applicable, duplicates = _new_events(prepared, stored, gone, outcomes)
     lap("deduplicate")
     guarding = Guarding(stored.rows, prepared.row, prepared.verdict, gone)
-    run = _Run(spec, prepared, stored, bank)
+    run = Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
     _tie(prepared, linker.result, gone, (applicable, failed))
     lap("update")
@@ -169,6 +165,13 @@ def process(
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
         seen=Seen.joined(run.seen),
     )
+
+
+def _linked(prepared: Prepared, stored: Stored, peers: Peers) -> tuple[Linker, dict[int, int]]:
+    """Take over what is said of traits, links and erasures; who is erased, and when they asked."""
+    linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
+    linker.tell(prepared.traits)
+    return linker, linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
 
 
 def _outcomes(prepared: Prepared) -> Counter[str]:
@@ -236,70 +239,6 @@ def _tie(
     )
     relinked.links.update(changed)
     relinked.touched.update(changed)
-
-
-@dataclass(slots=True)
-class _Run:
-    """The update of one batch, which may have to be halved."""
-
-    spec: Spec
-    prepared: Prepared
-    stored: Stored
-    bank: ModelBank | None
-    labels: list[Labels] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
-    crowds: list[Crowd] = field(default_factory=list)
-
-    def apply(self, index: NDArray[np.intp]) -> list[int]:
-        """Apply these events; return those that cannot be, alone among the others."""
-        if not len(index):
-            return []
-        order = index[np.argsort(self.prepared.row[index], kind="stable")]
-        of_event = self.prepared.row[order]
-        is_first = np.diff(of_event, prepend=-1) > 0
-        place, row = of_event[is_first], np.cumsum(is_first) - 1
-        rows = self.stored.rows[place]
-        events = event_columns(self.prepared, order, row, rows)
-        where, own = events.own
-        labels: list[Labels] = []
-        try:
-            mine = rows[where]
-            is_scored = len(own) > 0 and self.bank is not None
-            known = self.spec.features(mine, own) if is_scored else None
-            crowds = [crowd_of(mine, own)] if is_scored else []
-            self.spec.update(rows, events)
-            if known is not None and self.bank is not None:
-                # Last, as what is learnt depends on who is held by now; no facet writes what it
-                # reads.
-                mine = rows[where]
-                labels = [self.bank.predict(known, mine, own)]
-                if own is not events:
-                    rows[where] = mine
-            seen = seen_of(own, place[where], held(rows[where]) > 0)
-        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
-            return self._halve(index)
-        if len(place) == len(self.stored.rows):
-            self.stored.rows = rows
-        else:
-            self.stored.rows[place] = rows
-        # A poisoned event's fence moves too: it is a dead letter, and must not come again.
-        self.raise_fences(order)
-        self.labels += labels
-        self.seen.append(seen)
-        self.crowds += crowds
-        return []
-
-    def _halve(self, index: NDArray[np.intp]) -> list[int]:
-        if len(index) == 1:
-            self.raise_fences(index)
-            return [int(index[0])]
-        middle = len(index) // 2
-        return self.apply(index[:middle]) + self.apply(index[middle:])
-
-    def raise_fences(self, index: NDArray[np.intp]) -> None:
-        """Note that these events, whatever became of them, must not be looked at again."""
-        p = self.prepared
-        self.stored.fences.raise_to(p.row[index], p.partition[index], p.offset[index])
 
 
 def _changed(
