@@ -28,7 +28,7 @@ from streams.interactions import Interactions, interactions, rated, sold
 from streams.movielens import ratings_file
 
 DATA = Path(os.environ.get("PROFILER_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
-MOVIELENS = Path.home() / ".cache" / "streaming-user-profiles" / "ml-100k"
+MOVIELENS = Path(__file__).parents[1] / "cache" / "ml-100k"
 ONCE = Protocol(k=10, skip=0.3, once=True)
 
 
@@ -63,7 +63,10 @@ SETS: dict[str, Set] = {
     "taobao_burst, categories": Set(lambda: _taobao("burst").categories(), Protocol()),
 }
 
-COLUMNS = ("baseline", "recall", "MRR", "hit@1", "hit@3", "coverage", "met: recall", "met: MRR")
+COLUMNS = (
+    *("baseline", "recall", "MRR", "hit@1", "hit@3", "coverage"),
+    *("met: recall", "MRR", "hit@1", "hit@3"),
+)
 
 
 def rows(log: Log, protocol: Protocol, hindsight: bool) -> Iterator[tuple[str, ...]]:
@@ -98,7 +101,10 @@ def _row(name: str, log: Log, found: Rankings) -> tuple[str, ...]:
     n_items = int(log.item.max()) + 1
     met = found.only(~log.is_first()[len(log) - len(found) :])
     one, two = found.figures(n_items), met.figures(n_items)
-    figures = (one.recall, one.mrr, one.hit_1, one.hit_3, one.coverage, two.recall, two.mrr)
+    figures = (
+        *(one.recall, one.mrr, one.hit_1, one.hit_3, one.coverage),
+        *(two.recall, two.mrr, two.hit_1, two.hit_3),
+    )
     return (name, *(f"{value:.4f}" for value in figures))
 
 
