@@ -33,6 +33,7 @@ COMMANDS: Final = (
     "behaviour",
     "audit",
     "quality",
+    "evaluate",
     "rebuild",
     "recommend",
     "export",

@@ -119,6 +119,11 @@ class _Kind:
         self._best: list[Hashes] = []
         self._touched: dict[str, set[int]] = {}
 
+    @property
+    def n_events(self) -> int:
+        """Events that named one."""
+        return len(self._ts)
+
     def touched(self, pid: str) -> Collection[int]:
         """What somebody was seen to touch."""
         return self._touched.get(pid, ())
