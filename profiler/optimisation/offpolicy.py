@@ -7,13 +7,18 @@ judged policy's probability over the logged propensity:
 * *snips*: u = w·r, v = w (Swaminathan and Joachims, NeurIPS 2015);
 * *dr*: u = Σ_a π(a|x)·q(x,a) + w·(r − q(x,a)), v = 1 (Dudík, Langford, Li, ICML 2011).
 
+Where rewards are rare, the few decisions that weigh most may all be without one, and what they show
+of their variance is far too little; the usual intervals, of a bootstrap too, then miss the truth
+more often than not. So an error is at least that of rewards which vary as those of the whole log do
+(a proportion's error at the effective number: Korn and Graubard, Survey Methodology 1998).
+
 Where the judged policy learns as it goes, each decision must be judged by what it had learnt before
 it; the sums are then those of a martingale, and the intervals hold for the mean value on the way.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -76,10 +81,11 @@ class Estimate(Struct, frozen=True):
 
 
 class _Ratio(NamedTuple):
-    """(N,) terms of both sums."""
+    """(N,) terms of both sums, and the weight of each reward."""
 
     numerator: Floats
     denominator: Floats
+    weight: Floats
 
     @property
     def value(self) -> float:
@@ -91,6 +97,11 @@ class _Ratio(NamedTuple):
         return np.asarray(
             (self.numerator - self.value * self.denominator) / self.denominator.mean()
         )
+
+    @property
+    def slope(self) -> Floats:
+        """(N,) how much the value changes with each reward, times N."""
+        return np.asarray(self.weight / self.denominator.mean())
 
 
 def estimate(
@@ -122,9 +133,8 @@ def estimate(
     (0.9, 0.9)
     """
     weight, clipped = _weights(log, weight_max)
-    ratio = _ratio(method, log, weight)
-    error = _Spread.of([ratio], seed)
-    return _estimated(ratio.value, error, weight, clipped)
+    ratios = [_ratio(method, log, weight)]
+    return _estimated(ratios, log, weight, clipped, seed)
 
 
 def lift(
@@ -142,16 +152,29 @@ def lift(
     0.0
     """
     weight, clipped = _weights(log, weight_max)
-    judged = _ratio(method, log, weight)
-    logging = _Ratio(log.reward, np.ones(len(log.reward)))
-    spread = _Spread.of([judged, logging], seed)
-    return _estimated(judged.value - logging.value, spread, weight, clipped)
+    ones = np.ones(len(weight))
+    ratios = [_ratio(method, log, weight), _Ratio(log.reward, ones, ones)]
+    return _estimated(ratios, log, weight, clipped, seed)
 
 
-def _estimated(value: float, spread: _Spread, weight: Floats, clipped: float) -> Estimate:
+def _estimated(
+    ratios: list[_Ratio], log: Log, weight: Floats, clipped: float, seed: int | None
+) -> Estimate:
+    """Estimate of the first ratio, or of the first less the second."""
+    n = len(weight)
+    value = _less([ratio.value for ratio in ratios])
+    noise = log.reward.std() * np.linalg.norm(_less([r.slope for r in ratios])) / n
+    error = max(noise, np.sqrt(_less([r.influence for r in ratios]).var(ddof=1) / n))
+    low, high = value - _Z * error, value + _Z * error
+    if seed is not None:
+        drawn = np.quantile(_drawn(ratios, seed), [0.025, 0.975])
+        low, high = min(drawn[0], value - _Z * noise), max(drawn[1], value + _Z * noise)
     effective_n = float(weight.sum() ** 2 / (weight @ weight))
-    low, high = spread.interval(value)
-    return Estimate(value, low, high, len(weight), effective_n, clipped)
+    return Estimate(value, float(low), float(high), n, effective_n, clipped)
+
+
+def _less(parts: list[Any]) -> Any:
+    return parts[0] - parts[1] if len(parts) > 1 else parts[0]
 
 
 def _weights(log: Log, weight_max: float | None) -> tuple[Floats, float]:
@@ -171,43 +194,19 @@ def _weights(log: Log, weight_max: float | None) -> tuple[Floats, float]:
 
 def _ratio(method: Method, log: Log, weight: Floats) -> _Ratio:
     if method == "ips":
-        return _Ratio(weight * log.reward, np.ones(len(weight)))
+        return _Ratio(weight * log.reward, np.ones(len(weight)), weight)
     if method == "snips":
-        return _Ratio(weight * log.reward, weight)
+        return _Ratio(weight * log.reward, weight, weight)
     if log.modelled is None or log.expected is None:
         raise ValueError("doubly robust estimates need a model of rewards")
     corrected = log.expected + weight * (log.reward - log.modelled)
-    return _Ratio(corrected, np.ones(len(weight)))
-
-
-class _Spread(NamedTuple):
-    """How far an estimate may be off: its standard error, or draws of a bootstrap."""
-
-    error: float
-    draws: Floats | None
-
-    @classmethod
-    def of(cls, ratios: list[_Ratio], seed: int | None) -> _Spread:
-        """Spread of the first ratio, or of the first less the second."""
-        if seed is None:
-            influence = ratios[0].influence
-            if len(ratios) > 1:
-                influence = influence - ratios[1].influence
-            return cls(float(np.sqrt(influence.var(ddof=1) / len(influence))), None)
-        draws = _drawn(ratios, seed)
-        return cls(0.0, draws[0] - draws[1] if len(ratios) > 1 else draws[0])
-
-    def interval(self, value: float) -> tuple[float, float]:
-        if self.draws is None:
-            return value - _Z * self.error, value + _Z * self.error
-        low, high = np.quantile(self.draws, [0.025, 0.975])
-        return float(low), float(high)
+    return _Ratio(corrected, np.ones(len(weight)), weight)
 
 
 def _drawn(ratios: list[_Ratio], seed: int) -> Floats:
-    """(ratios, draws) values under weights of a Poisson bootstrap (Hanley, MacGibbon 2006)."""
+    """(draws,) values under weights of a Poisson bootstrap (Hanley, MacGibbon 2006)."""
     chance = np.random.default_rng(seed)
-    sums = np.stack([part for ratio in ratios for part in ratio], axis=1)
+    sums = np.stack([part for r in ratios for part in (r.numerator, r.denominator)], axis=1)
     n = len(sums)
     n_at_once = max(1, _DRAWN_AT_ONCE // n)
     drawn = [
@@ -215,6 +214,7 @@ def _drawn(ratios: list[_Ratio], seed: int) -> Floats:
         for k in range(0, N_DRAWS, n_at_once)
     ]
     totals = np.concatenate(drawn)
-    values = totals[:, 0::2] / np.where(totals[:, 1::2] > 0.0, totals[:, 1::2], np.nan)
     # A draw may leave out all that matters of a tiny log; it says nothing then.
-    return np.asarray(values[~np.isnan(values).any(axis=1)].T)
+    totals = totals[(totals[:, 1::2] > 0.0).all(axis=1)]
+    values = totals[:, 0::2] / totals[:, 1::2]
+    return np.asarray(_less([values[:, k] for k in range(values.shape[1])]))

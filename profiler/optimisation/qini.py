@@ -16,7 +16,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import Floats
-from profiler.optimisation.simulated import Treatments
+from profiler.optimisation.treatment import Treatments
 
 N_DRAWS: Final = 200
 
@@ -60,7 +60,7 @@ def qini_curve(score: Floats, people: Treatments) -> QiniCurve:
     ...     treated=np.array([True, False, True, False]),
     ...     propensity=np.full(4, 0.5),
     ...     outcome=np.array([1.0, 0.0, 0.0, 0.0]),
-    ...     effect=np.zeros(4),
+    ...     at_ms=np.arange(4),
     ... )
     >>> curve = qini_curve(np.array([2.0, 2.0, 1.0, 1.0]), people)
     >>> curve.gain, curve.coefficient

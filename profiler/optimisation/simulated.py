@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from profiler.columns import Floats, Ints
+from profiler.optimisation.treatment import Treatments
 
 N_NOISE: Final = 4
+START_MS: Final = 1_700_000_000_000
 _DRIFT: Final = 1
 
 
@@ -80,32 +82,6 @@ class BanditWorld(Struct, frozen=True):
         return np.random.default_rng((self.seed, 2)).random(n)
 
 
-class Treatments(Struct, frozen=True):
-    """N people, some of whom were treated.
-
-    Parameters
-    ----------
-    context
-        (N, F) what was known of them before.
-    treated, propensity
-        (N,) whether they were, and with what probability.
-    outcome
-        (N,) what came of it.
-    effect
-        (N,) the truth: how much the treatment changes the expected outcome.
-    """
-
-    context: Floats
-    treated: NDArray[np.bool_]
-    propensity: Floats
-    outcome: Floats
-    effect: Floats
-
-    def part(self, rows: slice) -> Treatments:
-        """Some of them."""
-        return Treatments(*(getattr(self, name)[rows] for name in Treatments.__struct_fields__))
-
-
 class UpliftWorld(Struct, frozen=True):
     """People who buy or not, and whom a coupon moves or not.
 
@@ -131,8 +107,8 @@ class UpliftWorld(Struct, frozen=True):
     strength: float = 1.0
     is_targeted: bool = True
 
-    def people(self, n: int) -> Treatments:
-        """N people, one after another."""
+    def people(self, n: int) -> tuple[Treatments, Floats]:
+        """N people, one a second, and (N,) the truth: what the treatment does to their chance."""
         chance = np.random.default_rng(self.seed)
         x = chance.normal(size=(n, self.n_features))
         log_odds = self.base + 0.8 * x[:, 0]
@@ -141,5 +117,6 @@ class UpliftWorld(Struct, frozen=True):
         propensity = 0.2 + 0.6 * expit(x[:, 0]) if self.is_targeted else np.full(n, 0.5)
         is_treated = chance.random(n) < propensity
         outcome = chance.random(n) < np.where(is_treated, treated, untreated)
-        effect = treated - untreated
-        return Treatments(x, is_treated, propensity, outcome.astype(np.float64), effect)
+        at_ms = START_MS + 1_000 * np.arange(n)
+        people = Treatments(x, is_treated, propensity, outcome.astype(np.float64), at_ms)
+        return people, treated - untreated
