@@ -91,9 +91,8 @@ def _chance_to_be_best(mean: Floats, spread: Floats) -> Floats:
     edges = _refined(mean, spread, low[:, None] + (high - low)[:, None] * steps)
     below = ndtr((edges[:, None, :] - mean[:, :, None]) / spread[:, :, None])
     middle = np.maximum((below[..., 1:] + below[..., :-1]) / 2, _TINY)
-    # A product of many small numbers is taken by logarithms.
-    logs = np.log(middle)
-    others = np.exp(logs.sum(axis=1, keepdims=True) - logs)
+    # Where the product underflows, the maximum is not.
+    others = middle.prod(axis=1, keepdims=True) / middle
     chance = (np.diff(below, axis=2) * others).sum(axis=2)
     total = chance.sum(axis=1, keepdims=True)
     return np.asarray(chance / total)
@@ -102,7 +101,7 @@ def _chance_to_be_best(mean: Floats, spread: Floats) -> Floats:
 def _refined(mean: Floats, spread: Floats, edges: Floats) -> Floats:
     """Edges that are as many quantiles of the maximum, among the coarse ones."""
     below = ndtr((edges[:, None, :] - mean[:, :, None]) / spread[:, :, None])
-    maximum = np.exp(np.log(np.maximum(below, _TINY)).sum(axis=1))
+    maximum = below.prod(axis=1)
     wanted = np.linspace(0.0, 1.0, POINTS)[1:-1]
     cell = (maximum[:, None, :] <= wanted[:, None]).sum(axis=2).clip(1, POINTS - 1)
     left, right = (np.take_along_axis(maximum, k, axis=1) for k in (cell - 1, cell))

@@ -24,11 +24,13 @@ Knowledge = Literal["item", "item, affinity", "item, affinity, person"]
 """What a policy is told."""
 
 KNOWLEDGE: Final[tuple[Knowledge, ...]] = ("item", "item, affinity", "item, affinity, person")
+MODEL_KNOWLEDGE: Final[Knowledge] = "item, affinity"
 STEP: Final = 250
 """Impressions between which nothing is learnt: clicks come late."""
 
-WEIGHT_MAX: Final = 100.0
-"""Bound on weights: some logged propensities are a millionth, and one click would decide all."""
+MODEL_PRIOR_WEIGHT: Final = 1_000.0
+"""Of the model that doubly robust estimates use. It is not the policy's own: that believes most of
+what the policy chooses, rightly or not, and would let the policy praise itself."""
 
 CLICKS_FEW: Final = 1_000
 """Below it a table says that its intervals are wide."""
@@ -80,31 +82,35 @@ def contexts(log: Impressions, knowledge: Knowledge, n_values: Sequence[int]) ->
 def judged(log: Impressions, knowledge: Knowledge, settings: PolicySettings) -> Log:
     """What a policy that learns as it goes would have done at each impression."""
     n_values = [int(k) + 1 for k in log.person.max(axis=0)]
-    policy: Policy | None = None
+    features = contexts(log.part(slice(0, 1)), knowledge, n_values).shape[2]
+    policy = Policy(msgspec.structs.replace(settings, features=features))
+    few = contexts(log.part(slice(0, 1)), MODEL_KNOWLEDGE, n_values).shape[2]
+    model = Policy(PolicySettings(features=few, prior_weight=MODEL_PRIOR_WEIGHT))
     target, modelled, expected = (np.zeros(len(log)) for _ in range(3))
     for rows in _steps(log):
         part = log.part(rows)
-        x = contexts(part, knowledge, n_values)
-        if policy is None:
-            policy = Policy(_with_features(settings, x.shape[2]))
-        at_ms = part.at_us // 1_000
-        probabilities = policy.propensities(x, log.actions, int(at_ms[0]))
-        believed, _ = policy.beliefs(x, log.actions, int(at_ms[0]))
+        now_ms = int(part.at_us[0]) // 1_000
         here = np.arange(len(part)), part.item
+        x, few_x = (contexts(part, told, n_values) for told in (knowledge, MODEL_KNOWLEDGE))
+        probabilities = policy.propensities(x, log.actions, now_ms)
+        believed, _ = model.beliefs(few_x, log.actions, now_ms)
         target[rows], modelled[rows] = probabilities[here], believed[here]
         expected[rows] = (probabilities * believed).sum(axis=1)
-        policy.observe(
-            Observed(
-                actions=[log.actions[k] for k in part.item],
-                context=x[here],
-                is_first=np.ones(len(part), dtype=bool),
-                reward=part.reward,
-                squares=part.reward**2,
-                weight=np.ones(len(part)),
-                at_ms=at_ms,
-            )
-        )
+        policy.observe(_observed(part, x[here]))
+        model.observe(_observed(part, few_x[here]))
     return Log(log.reward, log.propensity, target, modelled, expected)
+
+
+def _observed(part: Impressions, context: Floats) -> Observed:
+    return Observed(
+        actions=[part.actions[k] for k in part.item],
+        context=context,
+        is_first=np.ones(len(part), dtype=bool),
+        reward=part.reward,
+        squares=part.reward**2,
+        weight=np.ones(len(part)),
+        at_ms=part.at_us // 1_000,
+    )
 
 
 def logged_trials(
@@ -148,9 +154,8 @@ def logged_lines(trials: Sequence[LoggedTrial]) -> list[str]:
     clicks = max((t.clicks for t in trials), default=0)
     if clicks < CLICKS_FEW:
         lines.append(
-            f"Rewards per 1,000 impressions, 95 % intervals, weights up to {WEIGHT_MAX:.0f}. With at "
-            f"most {clicks} clicks in a log they are wide: a lift whose interval holds 0 shows "
-            "nothing."
+            f"Rewards per 1,000 impressions with 95 % intervals. With at most {clicks} clicks in a "
+            "log they are wide: a lift whose interval holds 0 shows nothing."
         )
     return lines
 
@@ -162,9 +167,9 @@ def _trial(name: str, knowledge: str, log: Impressions, found: Log) -> LoggedTri
         knowledge=knowledge,
         clicks=int(log.reward.sum()),
         logged=estimate("ips", as_logged),
-        snips=estimate("snips", found, weight_max=WEIGHT_MAX),
-        dr=estimate("dr", found, weight_max=WEIGHT_MAX),
-        lift=lift("dr", found, weight_max=WEIGHT_MAX),
+        snips=estimate("snips", found),
+        dr=estimate("dr", found),
+        lift=lift("dr", found),
     )
 
 
@@ -174,10 +179,6 @@ def _steps(log: Impressions) -> list[slice]:
     starts = np.unique(np.searchsorted(log.at_us, log.at_us[starts]))
     ends = [*starts[1:].tolist(), len(log)]
     return [slice(start, end) for start, end in zip(starts.tolist(), ends, strict=True)]
-
-
-def _with_features(settings: PolicySettings, n: int) -> PolicySettings:
-    return msgspec.structs.replace(settings, features=n)
 
 
 def _shown(found: Estimate) -> str:
