@@ -20,6 +20,8 @@ STEP: Final = 50
 """Decisions between which nothing is learnt: feedback comes late."""
 
 EVERY_MS: Final = 10_000
+"""Between two decisions: 360 an hour."""
+
 N_PARTS: Final = 5
 
 
@@ -151,7 +153,7 @@ class OurPolicy:
 
     def best_known(self, context: Floats, first: int) -> NDArray[np.intp] | None:  # noqa: D102
         mean, _ = self._policy.beliefs(context, self._actions, _at_ms(first))
-        return mean.argmax(axis=1)
+        return np.asarray(mean.argmax(axis=1))
 
 
 class RiverBandit:
@@ -193,7 +195,7 @@ def contenders(world: BanditWorld) -> dict[str, Callable[[], Contender]]:
 
     return {
         "policy, at most 30 % explores": ours(30 * DAY_MS, 0.3),
-        "policy, half-life of 12 hours": ours(12 * HOUR_MS, 0.3),
+        "policy, half-life of 4 hours": ours(4 * HOUR_MS, 0.3),
         "policy, without ceiling": ours(30 * DAY_MS, 1.0),
         "River LinUCBDisjoint": river(bandit.LinUCBDisjoint(seed=seed)),
         "River ThompsonSampling": river(bandit.ThompsonSampling(proba.Beta(), seed=seed)),

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from profiler.columns import DAY_MS
-from profiler.events import Feedback
+from profiler.events import Feedback, timestamp_ms
 from profiler.optimisation.decision import Decision, Lesson, Rewards
 
 DECISIONS_MAX: Final = 65_536
@@ -101,7 +101,7 @@ class Pending:
         decision, known = waiting.decision, waiting.reward
         if event.item_id is not None and event.item_id != decision.chosen:
             return "other_item", None
-        if event.ts - decision.at_ms > self._horizon_ms:
+        if timestamp_ms(event.ts) - decision.at_ms > self._horizon_ms:
             return "late", None
         reward = self.rewards.of(event.action)
         if known is not None and reward <= known:

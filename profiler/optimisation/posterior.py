@@ -78,7 +78,7 @@ def posterior(
     if known:
         here, there = map(list, zip(*known, strict=True))
         gram[here], moment[here] = factor * evidence.gram[there], factor * evidence.moment[there]
-    inverse = np.linalg.inv(ridge + gram)
+    inverse: Floats = np.asarray(np.linalg.inv(ridge + gram), dtype=np.float64)
     mean = np.matmul(inverse, (prior_weight * common + moment)[:, :, None])[..., 0]
     return Posterior(mean, noise_variance(evidence, prior_weight, now_ms) * inverse)
 
