@@ -59,7 +59,8 @@ class BanditWorld(Struct, frozen=True):
 
     def best(self, segment: NDArray[np.intp], at: Ints) -> NDArray[np.intp]:
         """(N,) place of the best action of each segment at the at-th decision."""
-        favourites = np.random.default_rng(self.seed).permutation(self.n_actions)
+        chance = np.random.default_rng(self.seed)
+        favourites = chance.permutation(self.n_actions)
         places = segment % self.n_actions
         if self.drift_at is not None:
             places = (places + (at >= self.drift_at) * _DRIFT) % self.n_actions
@@ -79,7 +80,8 @@ class BanditWorld(Struct, frozen=True):
 
     def luck(self, n: int) -> Floats:
         """(N,) numbers: a reward comes where one is below its probability."""
-        return np.random.default_rng((self.seed, 2)).random(n)
+        chance = np.random.default_rng((self.seed, 2))
+        return chance.random(n)
 
 
 class UpliftWorld(Struct, frozen=True):
