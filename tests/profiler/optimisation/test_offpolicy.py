@@ -101,6 +101,17 @@ def test_the_logging_policy_itself_is_worth_the_plain_mean(method: Method) -> No
     assert (difference.value, difference.low, difference.high) == pytest.approx((0.0, 0.0, 0.0))
 
 
+def test_self_normalised_estimates_move_with_the_rewards() -> None:
+    """Adding 1 to every reward adds 1 to the value, which plain IPS misses by the mean weight."""
+    [log] = logs(1)
+    more = Log(log.reward + 1.0, log.propensity, log.target)
+    weight = log.target / log.propensity
+
+    assert estimate("snips", more).value == pytest.approx(estimate("snips", log).value + 1.0)
+    assert estimate("ips", more).value == pytest.approx(estimate("ips", log).value + weight.mean())
+    assert abs(weight.mean() - 1.0) > 0.01
+
+
 def test_doubly_robust_is_exact_where_the_model_is() -> None:
     action = np.random.default_rng(SEED).choice(3, size=50, p=LOGGING)
     # Rewards without noise, so that a right model leaves nothing to correct.

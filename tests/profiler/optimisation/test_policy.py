@@ -173,6 +173,15 @@ def test_a_policy_follows_when_another_action_becomes_better() -> None:
     assert policy.figures(START_MS + 1_300_000)[0].action == "tea"
 
 
+def test_beliefs_fade_while_nothing_is_learnt() -> None:
+    policy = taught()
+
+    _, now = policy.beliefs(CONTEXT[None], ACTIONS, START_MS)
+    _, later = policy.beliefs(CONTEXT[None], ACTIONS, START_MS + 300 * DAY_MS)
+
+    assert (later > 2 * now).all()
+
+
 def test_a_retired_action_is_as_unknown_as_a_new_one() -> None:
     policy = taught()
     policy.retire(["lamp"])

@@ -80,6 +80,23 @@ def test_amounts_are_learnt_as_well() -> None:
     assert effect == pytest.approx([3.0, 5.0], abs=0.3)
 
 
+def test_known_propensities_put_right_what_both_regressions_get_wrong() -> None:
+    """Outcomes go by |x|, of which lines in x know nothing, and so does the treatment."""
+    chance = np.random.default_rng(10)
+    x = chance.normal(size=(N, 1))
+    is_far = np.abs(x[:, 0]) > 0.8
+    propensity = np.where(is_far, 0.15, 0.85)
+    treated = chance.random(N) < propensity
+    outcome = 5.0 * np.abs(x[:, 0]) + 2.0 * treated
+    uplift = Uplift(UpliftSettings(features=1, outcome="amount"))
+
+    uplift.learn(Treatments(x, treated, propensity, outcome, np.arange(N)))
+
+    naive = outcome[treated].mean() - outcome[~treated].mean()
+    assert uplift.effect(x)[0].mean() == pytest.approx(2.0, abs=0.2)
+    assert abs(naive - 2.0) > 1.0
+
+
 def test_cuts_of_the_stream_change_the_ranking_by_noise_only() -> None:
     people, _ = UpliftWorld(seed=6).people(10_000)
     cut = Uplift(SETTINGS)
