@@ -14,7 +14,7 @@ from profiler.columns import DAY_MS, HOUR_MS, Floats
 from profiler.optimisation.evidence import Observed
 from profiler.optimisation.exploration import drawn_order
 from profiler.optimisation.policy import Policy, PolicySettings
-from profiler.optimisation.simulated import START_MS, BanditWorld
+from profiler.optimisation.simulated import N_NOISE, START_MS, BanditWorld
 
 STEP: Final = 50
 """Decisions between which nothing is learnt: feedback comes late."""
@@ -74,7 +74,7 @@ def bandit_trial(name: str, contender: Contender, world: BanditWorld, n: int) ->
     segment, context = world.people(n)
     at = np.arange(n)
     chance, best, luck = world.probabilities(segment, at), world.best(segment, at), world.luck(n)
-    pure = np.concatenate([np.eye(world.n_segments), np.zeros((world.n_segments, 4))], axis=1)
+    pure = np.concatenate([np.eye(world.n_segments), np.zeros((world.n_segments, N_NOISE))], axis=1)
     chosen = np.zeros(n, dtype=np.intp)
     explores: list[Floats] = []
     is_found: list[bool] = []

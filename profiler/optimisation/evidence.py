@@ -141,10 +141,6 @@ class Evidence:
         dropped = set(actions)
         self._take([action for action in self.places if action not in dropped])
 
-    def copy(self) -> Evidence:
-        """The same, to be changed apart."""
-        return merge(self, Evidence(self.dims, self.half_life_ms))
-
     def export(self) -> EvidenceRecord:
         """All sums as plain numbers, which JSON keeps to the last bit."""
         return EvidenceRecord(

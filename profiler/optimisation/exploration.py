@@ -55,7 +55,8 @@ def bounded(mean: Floats, matched: Floats, floor: float, ceiling: float) -> Floa
     room = np.maximum(0.0, ceiling - floor / n_actions * others.sum(axis=1, keepdims=True))
     scale = np.minimum(1.0, room / np.maximum(total, _TINY))
     freed = total * (1.0 - scale) / best.sum(axis=1, keepdims=True)
-    return np.asarray(np.where(best, mixed + freed, floor / n_actions + above * scale))
+    found = np.where(best, mixed + freed, floor / n_actions + above * scale)
+    return np.asarray(np.minimum(found, 1.0))
 
 
 def chance_to_be_best(mean: Floats, spread: Floats) -> Floats:

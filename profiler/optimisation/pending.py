@@ -78,8 +78,7 @@ class Pending:
         if decision.decision_id in self._waiting:
             return
         self._waiting[decision.decision_id] = Waiting(decision)
-        while len(self._waiting) > self._decisions_max:
-            del self._waiting[next(iter(self._waiting))]
+        self._drop_oldest()
 
     def join(self, events: Iterable[Feedback]) -> list[Lesson]:
         """What these events teach of the decisions that they name.
@@ -116,3 +115,8 @@ class Pending:
     def restore(self, waiting: Iterable[Waiting]) -> None:
         """Go on from what was exported, in the place of what waits now."""
         self._waiting = {one.decision.decision_id: one for one in waiting}
+        self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        while len(self._waiting) > self._decisions_max:
+            del self._waiting[next(iter(self._waiting))]

@@ -9,14 +9,14 @@ the others, and to be uncertain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from profiler.columns import Floats
 from profiler.optimisation.evidence import Evidence
 
-FIRST_VARIANCE = 0.25
+FIRST_VARIANCE: Final = 0.25
 """Of rewards before any was seen: the most that a reward between 0 and 1 can have."""
 
 

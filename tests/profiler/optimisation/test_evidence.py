@@ -17,7 +17,6 @@ from tests.profiler.optimisation.observations import (
     Row,
     assert_same,
     evidence_of,
-    observed,
     rows,
 )
 
@@ -125,14 +124,6 @@ def test_a_forgotten_action_leaves_the_others_as_they_were() -> None:
 def test_evidence_with_another_half_life_cannot_be_joined() -> None:
     with pytest.raises(ValueError, match="half-lives"):
         merge(Evidence(2, 1_000), Evidence(2, 2_000))
-
-
-def test_a_copy_is_changed_apart() -> None:
-    evidence = evidence_of([row("tea")])
-
-    evidence.copy().add(observed([row("tea")]))
-
-    assert evidence.impressions[0] * evidence.factor(START_MS) == pytest.approx(1.0)
 
 
 def test_time_never_runs_back_for_a_late_observation() -> None:

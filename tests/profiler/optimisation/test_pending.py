@@ -88,6 +88,14 @@ def test_the_buffer_is_bounded_and_drops_the_oldest() -> None:
     assert [lesson.decision.decision_id for lesson in lessons] == ["d2", "d3"]
 
 
+def test_what_is_restored_is_bounded_too() -> None:
+    smaller = Pending(Rewards(), decisions_max=2)
+
+    smaller.restore([Waiting(decision(name)) for name in ("d1", "d2", "d3")])
+
+    assert [one.decision.decision_id for one in smaller.export()] == ["d2", "d3"]
+
+
 def test_a_decision_told_twice_keeps_what_was_heard_of_it() -> None:
     pending = Pending(Rewards())
     pending.add(decision())
