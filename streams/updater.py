@@ -12,10 +12,9 @@ from profiler.batch import Prepared, Preparer
 from profiler.dedupe import partition_number
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.excerpt import about
-from profiler.facets.intent import PENDING
 from profiler.identity import NO_LINKS, Links
 from profiler.models.bank import ModelBank
-from profiler.models.purchase import Labels
+from profiler.models.labels import Labels
 from profiler.peers import Peers
 from profiler.pipeline import Processed, process
 from profiler.records import Chunk
@@ -110,8 +109,8 @@ class Updater:
         lap("encode")
         if self.bank is not None:
             self._note_watermarks(prepared)
-            self._await_sessions(self.bank, prepared, processed)
-            self.bank.learn([*processed.labels, self._ended(self.bank, self._watermark_ms)])
+            self._await_labels(self.bank, prepared, processed)
+            self.bank.learn([*processed.labels, self._expired(self.bank, self._watermark_ms)])
         lap("learn")
         updates = tell(self._told, prepared.pids, processed, stored.erased, self.arena, slots)
         return Work(chunks, prepared, processed, writes, names, lap.seconds, updates)
@@ -139,9 +138,9 @@ class Updater:
         return latest
 
     def expire(self, now_ms: int) -> None:
-        """Learn from all sessions that ended before a time."""
+        """Learn from all labels that were due before a time."""
         if self.bank is not None:
-            self.bank.learn([self._ended(self.bank, dict.fromkeys(self._watermark_ms, now_ms))])
+            self.bank.learn([self._expired(self.bank, dict.fromkeys(self._watermark_ms, now_ms))])
 
     async def _bring(self, pids: list[str], load: Load) -> None:
         values = await load(pids)
@@ -176,20 +175,17 @@ class Updater:
             await self._learn_layouts(list(values.values()))
             peers = Peers.of(values, self.spec, self._layouts)
 
-    def _ended(self, bank: ModelBank, time_ms: Mapping[int, int]) -> Labels:
-        """Take the labels of sessions that are over by the times of their partitions."""
-        due = [
-            (pid, now_ms)
-            for code, now_ms in time_ms.items()
-            for pid in bank.due(code, now_ms)
-            if pid in self.arena
-        ]
-        slots = self.arena.slots([pid for pid, _ in due])
-        pending = self.arena.columns(slots, PENDING)
-        now = np.array([now_ms for _, now_ms in due], dtype=np.int64)
-        labels = bank.purchase.expire(pending, now)
-        self.arena.annotate(slots, {"intent.pending_n": pending["intent.pending_n"]})
-        return labels
+    def _expired(self, bank: ModelBank, time_ms: Mapping[int, int]) -> Labels:
+        """Take the labels that are due by the times of their partitions."""
+        parts = []
+        for code, now_ms in time_ms.items():
+            pids = [pid for pid in bank.due(code, now_ms) if pid in self.arena]
+            slots = self.arena.slots(pids)
+            columns = self.arena.columns(slots, bank.kept_columns)
+            parts.append(bank.expire(columns, now_ms))
+            self.arena.annotate(slots, {name: columns[name] for name in bank.told_columns})
+            bank.wait_for(code, pids, columns)
+        return Labels.joined([bank.no_labels, *parts])
 
     def _note_watermarks(self, prepared: Prepared) -> None:
         # Times of other types were not screened.
@@ -198,16 +194,14 @@ class Updater:
             latest = int(prepared.ts[is_behaviour & (prepared.partition == code)].max())
             self._watermark_ms[code] = max(latest, self._watermark_ms.get(code, 0))
 
-    def _await_sessions(self, bank: ModelBank, prepared: Prepared, processed: Processed) -> None:
-        """Wait for the sessions that this batch left open."""
-        rows = processed.rows
-        pending = np.flatnonzero(rows["intent.pending_n"] > 0)
-        home = processed.fences.partition[pending]
-        pids = [prepared.pids[p] for p in processed.place[pending].tolist()]
-        due = rows["intent.pending_due"][pending].tolist()
+    def _await_labels(self, bank: ModelBank, prepared: Prepared, processed: Processed) -> None:
+        """Wait for the labels of those whom this batch changed."""
+        home = processed.fences.partition
+        pids = [prepared.pids[p] for p in processed.place.tolist()]
         for code in np.unique(home).tolist():
-            chosen = np.flatnonzero(home == code).tolist()
-            bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
+            chosen = np.flatnonzero(home == code)
+            of_code = [pids[i] for i in chosen.tolist()]
+            bank.wait_for(code, of_code, processed.rows[chosen])
 
     def _encode(
         self, prepared: Prepared, processed: Processed, links: Mapping[int, Links]

@@ -1,0 +1,259 @@
+"""The competition of a task's candidates: all are scored on the same labels, and the best answers.
+
+Each candidate is scored by what it had predicted when it was asked, which the row has kept, or for
+want of a place by what it says before it learns the label. The one with the least loss over the
+last labels serves. A challenger must lead by a margin for a number of
+labels, and have been scored on enough of them in the shadow, so that answers do not flicker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler.columns import Floats
+from profiler.models.calibration import Calibration
+from profiler.models.candidates import CANDIDATES
+from profiler.models.candidates.contract import Listed, Question, X
+from profiler.models.cards import Card
+from profiler.models.chance import uniform
+from profiler.models.labels import Labels
+from profiler.models.personal import Personal
+from profiler.models.scoring import Probabilities, figures_of
+from profiler.models.task import RIVALS, Task
+
+HALF_LIFE: Final = 5_000.0
+"""Labels after which one counts half in the losses that candidates are compared by."""
+
+SHADOW_MIN: Final = 100
+"""Labels that a candidate must have been scored on before it may serve."""
+
+MARGIN: Final = 0.005
+"""Share of the serving candidate's loss by which a challenger must lead."""
+
+PATIENCE: Final = 100
+"""Labels for which it must lead."""
+
+BATCH: Final = 256
+"""Labels that are scored together, before any of them is learnt."""
+
+GATHERED: Final = 64
+GROWTH: Final = 32
+"""Labels are gathered until there are so many, or a 32nd part of all so far: steps have a price."""
+
+WEIGHT_MAX: Final = 16.0
+"""Bound on a label's weight in learning: one long session must not swing the model."""
+
+ALL_UNTIL: Final = 2_000
+NO_PER_YES: Final = 10.0
+NO_MIN: Final = 0.1
+"""After so many labels about ten "no" are learnt for a "yes", but at least a tenth of them. Each
+counts for those left out, so that probabilities stay what they are."""
+
+
+class Entry:
+    """A candidate in the competition."""
+
+    def __init__(self, listed: Listed, question: Question) -> None:
+        self.listed = listed
+        self.candidate = listed.make(question)
+        self.calibration = Calibration() if question.kind == "binary" else None
+        self.figures = figures_of(question.kind, HALF_LIFE)
+        self.n_scored = 0
+        self.n_learnt = 0
+        self.n_leading = 0
+
+    def score(self, labels: Labels, said: NDArray[np.float32] | None) -> None:
+        """Score labels that have not been learnt yet.
+
+        Parameters
+        ----------
+        said
+            (M,) what the candidate had predicted; None if nobody kept it.
+        """
+        raw = self.candidate.predict(labels.x) if said is None else said.astype(np.float64)
+        self.figures.update(labels.label, self.calibrated(raw), labels.weight)
+        self.n_scored += len(labels)
+
+    def learn(self, x: X, y: Floats, w: Floats) -> None:
+        """Learn (M,) labels."""
+        if self.calibration is not None:
+            # By what it would say now: what it said when it knew less is not said any more.
+            self.calibration.learn(self.candidate.predict(x), y, w)
+        self.candidate.learn(x, y, w)
+        self.n_learnt += len(y)
+
+    def calibrated(self, raw: Floats) -> Floats:
+        """(N,) predictions put right by what they have turned out to mean."""
+        return raw if self.calibration is None else self.calibration.of(raw)
+
+    def export(self) -> dict[str, Any]:
+        """All that was learnt."""
+        state = {"n": float(self.n_learnt), "learnt": self.candidate.export()}
+        if self.calibration is not None:
+            state["calibration"] = self.calibration.export()
+        return state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what was exported."""
+        self.candidate.restore(state["learnt"])
+        self.n_learnt = int(state["n"])
+        if self.calibration is not None:
+            self.calibration.restore(state["calibration"])
+
+
+class Competition:
+    """Who answers a task.
+
+    Parameters
+    ----------
+    task
+        What is asked.
+    feature_names
+        Columns of what candidates see.
+    names
+        Candidates that take part, of those that can; by default the default ones.
+
+    Attributes
+    ----------
+    entries
+        Candidates by name, in the order of the list.
+    serving
+        Name of the one that answers.
+    served
+        Figures of what was answered.
+    personal
+        People's own parts.
+    """
+
+    def __init__(
+        self, task: Task, feature_names: tuple[str, ...], names: Sequence[str] | None = None
+    ) -> None:
+        self.task = task
+        question = Question(task.kind, feature_names, task.prior)
+        self.entries = {
+            listed.name: Entry(listed, question)
+            for listed in CANDIDATES
+            if task.kind in listed.kinds
+            and (listed.is_default if names is None else listed.name in names)
+        }
+        self.serving = next(iter(self.entries))
+        self.served = figures_of(task.kind)
+        self.personal = Personal(task.kind)
+        self._waiting: list[Labels] = []
+        self._n_waiting = 0
+
+    def predict(self, x: X) -> NDArray[np.float32]:
+        """(N, 1 + S) what the serving candidate says, calibrated, and what the rivals say."""
+        out = np.zeros((len(x), 1 + RIVALS), dtype=np.float32)
+        for k, (name, entry) in enumerate(self.entries.items(), 1):
+            if k > RIVALS and name != self.serving:
+                continue
+            raw = entry.candidate.predict(x)
+            if k <= RIVALS:
+                out[:, k] = raw
+            if name == self.serving:
+                out[:, 0] = entry.calibrated(raw)
+        return out
+
+    def learn(self, labels: Labels) -> None:
+        """Score labels of this task, and learn them once there are enough to be worth a step."""
+        if len(labels):
+            said = self.personal.served(labels.prediction, labels.own, labels.evidence)
+            self.served.update(labels.label, said, labels.weight)
+            self.personal.learn(labels)
+            self._waiting.append(labels)
+            self._n_waiting += len(labels)
+        if self._n_waiting > min(self.served.n // GROWTH, GATHERED):
+            self.flush()
+
+    def flush(self) -> None:
+        """Learn what has been gathered."""
+        if not self._n_waiting:
+            return
+        labels = Labels.joined(self._waiting)
+        self._waiting, self._n_waiting = [], 0
+        # Labels come sorted by how they became known: all that ended without a purchase first.
+        chance = np.random.default_rng(self.served.n)
+        labels = labels.only(chance.permutation(len(labels)))
+        for start in range(0, len(labels), BATCH):
+            place = np.arange(start, min(start + BATCH, len(labels)))
+            self._learn(labels.only(place))
+            self._choose(len(place))
+
+    def _learn(self, labels: Labels) -> None:
+        lots = lots_of(labels)
+        share = self._share_of_no()
+        # Of another bit of the lot, so that the two samples have nothing to do with each other.
+        is_learnt = (labels.label > 0) | (lots * 1024 % 1.0 < share)
+        scale = np.where(labels.label > 0, 1.0, 1.0 / share)
+        weight = np.minimum(labels.weight, WEIGHT_MAX) * scale
+        for k, entry in enumerate(self.entries.values()):
+            sampled = lots < entry.listed.share
+            if k < RIVALS:
+                entry.score(labels.only(sampled), labels.rivals[sampled, k])
+            else:
+                entry.score(labels.only(sampled), None)
+            some = np.flatnonzero(sampled & is_learnt)
+            if len(some):
+                entry.learn(labels.x[some], labels.label[some], weight[some])
+
+    def _share_of_no(self) -> float:
+        """Share of the labels "no" that are learnt: of many where yes is rare, each for several."""
+        if not isinstance(self.served, Probabilities) or self.served.n < ALL_UNTIL:
+            return 1.0
+        no, yes = self.served.n_labels
+        return min(max(NO_PER_YES * yes / max(no, 1), NO_MIN), 1.0)
+
+    def _choose(self, n: int) -> None:
+        loss = self.entries[self.serving].figures.loss()
+        bound = loss * (1.0 - MARGIN)
+        best, least = self.serving, math.inf
+        for name, entry in self.entries.items():
+            ahead = entry.figures.loss() < bound and entry.n_scored >= SHADOW_MIN
+            entry.n_leading = entry.n_leading + n if ahead else 0
+            if entry.n_leading >= PATIENCE and entry.figures.loss() < least:
+                best, least = name, entry.figures.loss()
+        self.serving = best
+
+    def cards(self) -> list[Card]:
+        """What is known of each candidate by now."""
+        return [
+            Card(
+                task=self.task.name,
+                candidate=name,
+                is_serving=name == self.serving,
+                n_labels=entry.n_learnt,
+                share=entry.listed.share,
+                figures=entry.figures.figures(),
+            )
+            for name, entry in self.entries.items()
+        ]
+
+    def export(self) -> dict[str, Any]:
+        """All that was learnt."""
+        self.flush()
+        return {
+            "serving": self.serving,
+            "personal": self.personal.export(),
+            "candidates": {name: entry.export() for name, entry in self.entries.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what was exported; candidates that do not take part are left out."""
+        for name, entry in self.entries.items():
+            if name in state["candidates"]:
+                entry.restore(state["candidates"][name])
+        if state["serving"] in self.entries:
+            self.serving = state["serving"]
+        self.personal.restore(state["personal"])
+
+
+def lots_of(labels: Labels) -> Floats:
+    """(L,) numbers in [0, 1) that depend on each label alone: who is in a sample of them."""
+    bits = labels.x.view(np.uint32).sum(axis=1, dtype=np.uint64) if labels.x.size else 0
+    return uniform(labels.asked_ms.astype(np.uint64) + np.uint64(1 << 42) * bits)
