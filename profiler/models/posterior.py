@@ -99,6 +99,8 @@ class Posterior:
 
     def export(self) -> dict[str, Any]:
         """The sums: the precision's upper triangle row by row, without the prior."""
+        # Whoever goes on from here begins with weights that are up to date.
+        self._solve()
         p = len(self.columns)
         triangle = (self.precision - np.eye(p))[np.triu_indices(p)]
         return {
