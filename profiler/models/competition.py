@@ -1,14 +1,13 @@
 """The competition of a task's candidates: all are scored on the same labels, and the best answers.
 
 Each candidate is scored by what it had predicted when it was asked, which the row has kept, or for
-want of a place by what it says before it learns the label. The one with the least loss over the
-last labels serves. A challenger must lead by a margin for a number of
-labels, and have been scored on enough of them in the shadow, so that answers do not flicker.
+want of a place by what it says before it learns the label. A challenger takes over when it has been
+better than the one that serves on the same labels: by a margin, by more than chance, for a number
+of labels, after enough of them in the shadow. So answers do not flicker.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from profiler.models.candidates.contract import Listed, Question, X
 from profiler.models.cards import Card
 from profiler.models.chance import uniform
 from profiler.models.labels import Labels
+from profiler.models.lead import Lead
 from profiler.models.personal import Personal
 from profiler.models.scoring import Probabilities, figures_of
 from profiler.models.task import RIVALS, Task
@@ -29,16 +29,19 @@ from profiler.models.task import RIVALS, Task
 HALF_LIFE: Final = 5_000.0
 """Labels after which one counts half in the losses that candidates are compared by."""
 
-SHADOW_MIN: Final = 100
+SHADOW_MIN: Final = 200
 """Labels that a candidate must have been scored on before it may serve."""
 
 MARGIN: Final = 0.005
 """Share of the serving candidate's loss by which a challenger must lead."""
 
+ERRORS: Final = 1.0
+"""Standard errors by which it must lead, too: a few lucky labels are no lead."""
+
 PATIENCE: Final = 100
 """Labels for which it must lead."""
 
-BATCH: Final = 256
+BATCH: Final = 512
 """Labels that are scored together, before any of them is learnt."""
 
 GATHERED: Final = 64
@@ -63,12 +66,12 @@ class Entry:
         self.candidate = listed.make(question)
         self.calibration = Calibration() if question.kind == "binary" else None
         self.figures = figures_of(question.kind, HALF_LIFE)
-        self.n_scored = 0
         self.n_learnt = 0
+        self.lead = Lead()
         self.n_leading = 0
 
-    def score(self, labels: Labels, said: NDArray[np.float32] | None) -> None:
-        """Score labels that have not been learnt yet.
+    def score(self, labels: Labels, said: NDArray[np.float32] | None) -> Floats:
+        """(M,) losses on labels that have not been learnt yet.
 
         Parameters
         ----------
@@ -76,8 +79,7 @@ class Entry:
             (M,) what the candidate had predicted; None if nobody kept it.
         """
         raw = self.candidate.predict(labels.x) if said is None else said.astype(np.float64)
-        self.figures.update(labels.label, self.calibrated(raw), labels.weight)
-        self.n_scored += len(labels)
+        return self.figures.update(labels.label, self.calibrated(raw), labels.weight)
 
     def learn(self, x: X, y: Floats, w: Floats) -> None:
         """Learn (M,) labels."""
@@ -192,15 +194,23 @@ class Competition:
         is_learnt = (labels.label > 0) | (lots * 1024 % 1.0 < share)
         scale = np.where(labels.label > 0, 1.0, 1.0 / share)
         weight = np.minimum(labels.weight, WEIGHT_MAX) * scale
-        for k, entry in enumerate(self.entries.values()):
-            sampled = lots < entry.listed.share
-            if k < RIVALS:
-                entry.score(labels.only(sampled), labels.rivals[sampled, k])
-            else:
-                entry.score(labels.only(sampled), None)
-            some = np.flatnonzero(sampled & is_learnt)
-            if len(some):
-                entry.learn(labels.x[some], labels.label[some], weight[some])
+        losses: dict[str, Floats] = {}
+        for k, (name, entry) in enumerate(self.entries.items()):
+            sampled = np.flatnonzero(lots < entry.listed.share)
+            some = labels if len(sampled) == len(labels) else labels.only(sampled)
+            losses[name] = np.full(len(labels), np.nan)
+            losses[name][sampled] = entry.score(some, some.rivals[:, k] if k < RIVALS else None)
+            learnt = sampled[is_learnt[sampled]]
+            if len(learnt):
+                entry.learn(labels.x[learnt], labels.label[learnt], weight[learnt])
+        self._compare(losses, labels.weight)
+
+    def _compare(self, losses: dict[str, Floats], weight: Floats) -> None:
+        """Hold the others against the one that serves, on the labels that both were scored by."""
+        serving = losses[self.serving]
+        for name, entry in self.entries.items():
+            both = np.flatnonzero(~np.isnan(losses[name]) & ~np.isnan(serving))
+            entry.lead.update(losses[name][both], serving[both], weight[both])
 
     def _share_of_no(self) -> float:
         """Share of the labels "no" that are learnt: of many where yes is rare, each for several."""
@@ -210,15 +220,18 @@ class Competition:
         return min(max(NO_PER_YES * yes / max(no, 1), NO_MIN), 1.0)
 
     def _choose(self, n: int) -> None:
-        loss = self.entries[self.serving].figures.loss()
-        bound = loss * (1.0 - MARGIN)
-        best, least = self.serving, math.inf
+        bound = MARGIN * self.entries[self.serving].figures.loss()
+        best, most = self.serving, 0.0
         for name, entry in self.entries.items():
-            ahead = entry.figures.loss() < bound and entry.n_scored >= SHADOW_MIN
+            lead = entry.lead
+            ahead = lead.n >= SHADOW_MIN and lead.mean() > bound and lead.surely(ERRORS) > 0
             entry.n_leading = entry.n_leading + n if ahead else 0
-            if entry.n_leading >= PATIENCE and entry.figures.loss() < least:
-                best, least = name, entry.figures.loss()
-        self.serving = best
+            if entry.n_leading >= PATIENCE and lead.mean() > most:
+                best, most = name, lead.mean()
+        if best != self.serving:
+            self.serving = best
+            for entry in self.entries.values():
+                entry.lead, entry.n_leading = Lead(), 0
 
     def cards(self) -> list[Card]:
         """What is known of each candidate by now."""

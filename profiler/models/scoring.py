@@ -32,8 +32,8 @@ class Figures(Protocol):
         label: NDArray[np.floating],
         prediction: NDArray[np.floating],
         weight: NDArray[np.floating],
-    ) -> None:
-        """Score (L,) predictions against their labels."""
+    ) -> Floats:
+        """Score (L,) predictions against their labels; give the loss of each."""
         ...
 
     def loss(self) -> float:
@@ -62,7 +62,8 @@ class Probabilities:
     --------
     >>> figures = Probabilities()
     >>> label = np.array([1.0, 1.0, 1.0, 0.0])
-    >>> figures.update(label, np.full(4, 0.8), np.array([1.0, 1.0, 1.0, 2.0]))
+    >>> figures.update(label, np.full(4, 0.8), np.array([1.0, 1.0, 1.0, 2.0])).round(3)
+    array([0.223, 0.223, 0.223, 1.609])
     >>> round(figures.calibration_error(), 6), figures.roc_auc(), figures.base_rate()
     (0.2, 0.5, 0.6)
     """
@@ -80,8 +81,8 @@ class Probabilities:
         label: NDArray[np.floating],
         prediction: NDArray[np.floating],
         weight: NDArray[np.floating],
-    ) -> None:
-        """Score (L,) predictions against their labels."""
+    ) -> Floats:
+        """Score (L,) predictions against their labels; give the loss of each."""
         self._fade(len(label))
         is_yes = label > 0.5
         p = np.clip(prediction.astype(np.float64), _P_MIN, 1 - _P_MIN)
@@ -91,11 +92,13 @@ class Probabilities:
         cell = is_yes * _FINE_BINS + place
         self._mass += np.bincount(cell, weight, 2 * _FINE_BINS).reshape(2, _FINE_BINS)
         self._predicted += np.bincount(place, weight * p, _FINE_BINS)
-        self._loss -= float(weight @ np.log(np.where(is_yes, p, 1 - p)))
+        losses: Floats = -np.log(np.where(is_yes, p, 1 - p))
+        self._loss += float(weight @ losses)
         n_yes = int(np.count_nonzero(is_yes))
         self.n_labels[0] += len(label) - n_yes
         self.n_labels[1] += n_yes
         self.n += len(label)
+        return losses
 
     def _fade(self, n: int) -> None:
         if self._half_life:
@@ -151,6 +154,7 @@ class Amounts:
     --------
     >>> figures = Amounts()
     >>> figures.update(np.array([0.0, 10.0]), np.array([2.0, 6.0]), np.ones(2))
+    array([2., 4.])
     >>> figures.figures()
     {'mae': 3.0, 'mean': 5.0}
     """
@@ -165,12 +169,14 @@ class Amounts:
         label: NDArray[np.floating],
         prediction: NDArray[np.floating],
         weight: NDArray[np.floating],
-    ) -> None:
-        """Score (L,) predictions against their labels."""
+    ) -> Floats:
+        """Score (L,) predictions against their labels; give the loss of each."""
         if self._half_life:
             self._sums *= 0.5 ** (len(label) / self._half_life)
-        self._sums += weight.sum(), weight @ np.abs(label - prediction), weight @ label
+        losses: Floats = np.abs(label - prediction).astype(np.float64)
+        self._sums += weight.sum(), weight @ losses, weight @ label
         self.n += len(label)
+        return losses
 
     def loss(self) -> float:
         """Mean absolute error."""

@@ -24,7 +24,7 @@ STORED: Final = "<f2"
 """Type of kept features. Their logarithms are below 20, so that half precision tells two amounts
 apart that differ by a hundredth; scores are computed on what would be kept."""
 
-RIVALS: Final = 4
+RIVALS: Final = 5
 """Candidates whose predictions are kept beside the one that is served, so that each is scored by
 what it said when it was asked; further ones are scored by what they say when the label is known."""
 

@@ -12,18 +12,22 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from river import optim
 
 from profiler.columns import Floats
 from profiler.models.basis import Scale
 from profiler.models.candidates.contract import Question, State, X
-from profiler.models.candidates.gradient import LOG_AMOUNT_MAX
+from profiler.models.candidates.gradient import LOG_AMOUNT_MAX, relative
 from profiler.models.numbers import averaged, by_name, in_order, log_odds, probability
 
 FACTORS: Final = 4
 STEP: Final = 0.02
 SEED: Final = 1
 SPREAD: Final = 0.1
+WEIGHT_MAX: Final = 8.0
+"""Bound on a label's relative weight: a step along a product of weights may run away."""
+
 _MINI_BATCH_MAX: Final = 8
 _LABELS_PER_GROWTH: Final = 250
 
@@ -43,14 +47,17 @@ class Factorisation:
 
     def predict(self, x: X) -> Floats:
         """See `Candidate.predict`."""
-        raw = self._raw(self.scale.transform(x).astype(np.float64))
+        raw = self._raw(self.scale.transform(x)).astype(np.float64)
         if self._is_binary:
             return probability(raw)
         return np.asarray(np.expm1(np.clip(raw, 0.0, LOG_AMOUNT_MAX)))
 
-    def _raw(self, z: Floats) -> Floats:
-        pairs = ((z @ self._latents) ** 2 - (z * z) @ (self._latents**2)).sum(axis=1) / 2
-        return np.asarray(self._intercept + z @ self._weights + pairs)
+    def _raw(self, z: NDArray[np.floating]) -> NDArray[np.floating]:
+        latents = self._latents.astype(z.dtype)
+        # The squares of single features, which pairs do not have, are one more product.
+        single = (z * z) @ (latents * latents).sum(axis=1)
+        pairs = ((z @ latents) ** 2).sum(axis=1) - single
+        return np.asarray(z @ self._weights.astype(z.dtype) + pairs / 2 + self._intercept)
 
     def learn(self, x: X, y: Floats, w: Floats) -> None:
         """See `Candidate.learn`."""
@@ -58,6 +65,7 @@ class Factorisation:
         self.scale.learn(x)
         scaled = self.scale.transform(x).astype(np.float64)
         target = y if self._is_binary else np.log1p(y)
+        w = np.minimum(relative(w), WEIGHT_MAX)
         start = 0
         while start < len(x):
             size = min(_MINI_BATCH_MAX, 1 + (n_before + start) // _LABELS_PER_GROWTH)
