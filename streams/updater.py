@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from profiler.excerpt import about
 from profiler.identity import NO_LINKS, Links
 from profiler.models.bank import ModelBank
 from profiler.models.labels import Labels
+from profiler.models.waiting import Due
 from profiler.peers import Peers
 from profiler.pipeline import Processed, process
 from profiler.records import Chunk
@@ -29,6 +31,9 @@ from streams.work import Work as Work  # what it computes
 from streams.work import rejected_records as rejected_records
 
 Load = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
+
+AWAY_SHARE: Final = 16
+"""Part of the arena that may be filled at once with people who are only looked at for a label."""
 
 
 class Updater:
@@ -96,6 +101,8 @@ class Updater:
             n_repeated = prepared.without(done)
         names = self._preparer.contents.take_new_names()
         lap("decode")
+        # Before anything is applied: whoever comes back late must not hide that it was late.
+        overdue = await self._overdue(load)
         self.arena.begin(prepared.pids)
         slots, peers = await self._everybody(prepared, load)
         stored = self.arena.gather(slots)
@@ -110,7 +117,7 @@ class Updater:
         if self.bank is not None:
             self._note_watermarks(prepared)
             self._await_labels(self.bank, prepared, processed)
-            self.bank.learn([*processed.labels, self._expired(self.bank, self._watermark_ms)])
+            self.bank.learn([*overdue, *processed.labels])
         lap("learn")
         updates = tell(self._told, prepared.pids, processed, stored.erased, self.arena, slots)
         return Work(chunks, prepared, processed, writes, names, lap.seconds, updates)
@@ -138,9 +145,14 @@ class Updater:
         return latest
 
     def expire(self, now_ms: int) -> None:
-        """Learn from all labels that were due before a time."""
-        if self.bank is not None:
-            self.bank.learn([self._expired(self.bank, dict.fromkeys(self._watermark_ms, now_ms))])
+        """Learn from labels that were due before a time, of people whose rows are here."""
+        if self.bank is None:
+            return
+        for code in self._watermark_ms:
+            due = self.bank.due(code, now_ms)
+            here = [one for one in due if one.pid in self.arena]
+            self.bank.waiting.add(code, [one for one in due if one.pid not in self.arena])
+            self.bank.learn([self._expired(self.bank, code, here, now_ms)])
 
     async def _bring(self, pids: list[str], load: Load) -> None:
         values = await load(pids)
@@ -175,17 +187,40 @@ class Updater:
             await self._learn_layouts(list(values.values()))
             peers = Peers.of(values, self.spec, self._layouts)
 
-    def _expired(self, bank: ModelBank, time_ms: Mapping[int, int]) -> Labels:
-        """Take the labels that are due by the times of their partitions."""
+    async def _overdue(self, load: Load) -> list[Labels]:
+        """Take the labels that are due by the watermarks, also of people who have left memory.
+
+        They above all are those who have not come back: without them, all seem to.
+        """
+        bank = self.bank
+        if bank is None:
+            return []
         parts = []
-        for code, now_ms in time_ms.items():
-            pids = [pid for pid in bank.due(code, now_ms) if pid in self.arena]
-            slots = self.arena.slots(pids)
-            columns = self.arena.columns(slots, bank.kept_columns)
-            parts.append(bank.expire(columns, now_ms))
-            self.arena.annotate(slots, {name: columns[name] for name in bank.told_columns})
-            bank.wait_for(code, pids, columns)
-        return Labels.joined([bank.no_labels, *parts])
+        for code, watermark_ms in self._watermark_ms.copy().items():
+            due = bank.due(code, watermark_ms)
+            away = self.arena.missing([one.pid for one in due])
+            later = set(away[self.arena.capacity // AWAY_SHARE :])
+            bank.waiting.add(code, [one for one in due if one.pid in later])
+            due = [one for one in due if one.pid not in later]
+            if away:
+                try:
+                    await self._bring([pid for pid in away if pid not in later], load)
+                except Exception:
+                    bank.waiting.add(code, due)
+                    raise
+            here = [one for one in due if one.pid in self.arena]
+            parts.append(self._expired(bank, code, here, watermark_ms))
+        return parts
+
+    def _expired(self, bank: ModelBank, code: int, due: Sequence[Due], now_ms: int) -> Labels:
+        """Labels of these people, whose rows are here, that were due before a time."""
+        pids = [one.pid for one in due]
+        slots = self.arena.slots(pids)
+        columns = self.arena.columns(slots, bank.kept_columns)
+        labels = bank.expire(columns, now_ms)
+        self.arena.annotate(slots, {name: columns[name] for name in bank.told_columns})
+        bank.wait_for(code, pids, columns)
+        return labels
 
     def _note_watermarks(self, prepared: Prepared) -> None:
         # Times of other types were not screened.

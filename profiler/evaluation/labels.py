@@ -59,7 +59,7 @@ class Recorder:
         self._watermark_ms = max(self._watermark_ms, latest_ms)
         pids = [prepared.pids[place] for place in processed.place.tolist()]
         self._bank.wait_for(0, pids, processed.rows)
-        due = self._bank.due(0, self._watermark_ms)
+        due = [one.pid for one in self._bank.due(0, self._watermark_ms)]
         self.learn([*processed.labels, self._fold.expire(due, self._watermark_ms)])
 
     def learn(self, labels: Sequence[Labels]) -> None:

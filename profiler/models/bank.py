@@ -18,9 +18,10 @@ from profiler.models.competition import Competition
 from profiler.models.federation import VERSION, merged
 from profiler.models.inputs import OWN_FEATURES, inputs
 from profiler.models.labels import Labels
+from profiler.models.numbers import require_numbers
 from profiler.models.ripening import Ripening
 from profiler.models.task import RIVALS, Batch, Kept, Task, column
-from profiler.models.waiting import LOTS, Waiting
+from profiler.models.waiting import LOTS, Due, Waiting
 from profiler.spec import Spec
 
 WAITING_MAX: Final = 100_000
@@ -173,14 +174,11 @@ class ModelBank:
             of_task = rows[column(task, "due")]
             due = np.where(of_task > 0, np.minimum(due, of_task), due)
         chosen = np.flatnonzero((due < _NEVER) & (lots > 0) & (lots <= self.waiting.lot_max))
-        self.waiting.add(
-            partition,
-            [pids[i] for i in chosen.tolist()],
-            due[chosen].tolist(),
-            lots[chosen].tolist(),
-        )
+        of_chosen = [pids[i] for i in chosen.tolist()]
+        times = zip(of_chosen, due[chosen].tolist(), lots[chosen].tolist(), strict=True)
+        self.waiting.add(partition, map(Due._make, times))
 
-    def due(self, partition: int, watermark_ms: int) -> list[str]:
+    def due(self, partition: int, watermark_ms: int) -> list[Due]:
         """People of a partition of whom a label is due by its watermark; waited for no longer."""
         self._now_ms = max(self._now_ms, watermark_ms)
         return self.waiting.due(partition, watermark_ms)
@@ -213,6 +211,7 @@ class ModelBank:
             version = learnt.get("version", 1)
             if version != VERSION:
                 return f"weights of version {version}, this is version {VERSION}"
+            require_numbers(learnt["tasks"])
             for name, state in learnt["tasks"].items():
                 if name in competitions:
                     competitions[name].restore(state)

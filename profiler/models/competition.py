@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from profiler.columns import Floats
 from profiler.models.calibration import Calibration
 from profiler.models.candidates import CANDIDATES
-from profiler.models.candidates.contract import Listed, Question, X
+from profiler.models.candidates.contract import Listed, Question, Selecting, X
 from profiler.models.cards import Card
 from profiler.models.chance import uniform
 from profiler.models.labels import Labels
@@ -35,7 +35,7 @@ SHADOW_MIN: Final = 200
 MARGIN: Final = 0.005
 """Share of the serving candidate's loss by which a challenger must lead."""
 
-ERRORS: Final = 1.0
+ERRORS: Final = 2.0
 """Standard errors by which it must lead, too: a few lucky labels are no lead."""
 
 PATIENCE: Final = 100
@@ -243,6 +243,9 @@ class Competition:
                 n_labels=entry.n_learnt,
                 share=entry.listed.share,
                 figures=entry.figures.figures(),
+                features=tuple(entry.candidate.report())
+                if isinstance(entry.candidate, Selecting)
+                else (),
             )
             for name, entry in self.entries.items()
         ]

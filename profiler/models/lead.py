@@ -21,7 +21,7 @@ class Lead:
     >>> lead = Lead()
     >>> lead.update(np.array([0.1, 0.3, 0.2, 0.2]), np.full(4, 0.5), np.ones(4))
     >>> lead.n, round(lead.mean(), 3), round(lead.surely(2.0), 3)
-    (4, 0.3, -0.006)
+    (4, 0.3, -0.008)
     """
 
     def __init__(self) -> None:

@@ -85,6 +85,21 @@ def weighted(values: Floats, shares: Floats) -> Any:
     return low + terms.sum(axis=0)
 
 
+def require_numbers(state: Any) -> None:
+    """Check that there is something everywhere: what is not finite stands as null in JSON.
+
+    Raises
+    ------
+    ValueError
+        If there is a null.
+    """
+    if state is None:
+        raise ValueError("a number is missing")
+    for part in state.values() if isinstance(state, dict) else state:
+        if part is None or isinstance(part, dict | list):
+            require_numbers(part)
+
+
 def _zero(like: Any) -> Any:
     if isinstance(like, dict):
         return {}

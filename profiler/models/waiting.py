@@ -8,8 +8,8 @@ shown by waiting alone, so that to learn only what is not waited for would teach
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 LOTS: Final = 65_535
 """Lots are numbers from 1 to this."""
@@ -28,8 +28,8 @@ class Waiting:
     Examples
     --------
     >>> waiting = Waiting(2)
-    >>> waiting.add(0, ["a", "b", "c"], [10, 20, 30], [1, 60_000, 2])
-    >>> waiting.lot_max, waiting.due(0, 100)
+    >>> waiting.add(0, [Due("a", 10, 1), Due("b", 20, 60_000), Due("c", 30, 2)])
+    >>> waiting.lot_max, [due.pid for due in waiting.due(0, 100)]
     (32767, ['a', 'c'])
     """
 
@@ -43,17 +43,15 @@ class Waiting:
     def told_ms(self) -> int:  # noqa: D102  # see Attributes
         return min(self._told_ms.values(), default=0)
 
-    def add(
-        self, partition: int, pids: Sequence[str], due_ms: Sequence[int], lots: Sequence[int]
-    ) -> None:
+    def add(self, partition: int, people: Iterable[Due]) -> None:
         """Note when these people's next label is due, by the time of this partition."""
-        self._due.setdefault(partition, DueIndex()).add(pids, due_ms, lots)
+        self._due.setdefault(partition, DueIndex()).add(people)
         while sum(map(len, self._due.values())) > self._n_max and self.lot_max > 1:
             self.lot_max //= 2
             for index in self._due.values():
                 index.keep(self.lot_max)
 
-    def due(self, partition: int, watermark_ms: int) -> list[str]:
+    def due(self, partition: int, watermark_ms: int) -> list[Due]:
         """People of a partition whose time is before its watermark; waited for no longer."""
         self._told_ms[partition] = max(watermark_ms, self._told_ms.get(partition, 0))
         index = self._due.get(partition)
@@ -65,6 +63,14 @@ class Waiting:
         self._told_ms.pop(partition, None)
 
 
+class Due(NamedTuple):
+    """Somebody who is waited for, until when, and the lot that was drawn."""
+
+    pid: str
+    due_ms: int
+    lot: int
+
+
 class DueIndex:
     """Who is waited for until when: a heap with lazy updates.
 
@@ -73,43 +79,44 @@ class DueIndex:
     Examples
     --------
     >>> index = DueIndex()
-    >>> index.add(["a", "b"], [10, 20], [1, 1])
-    >>> index.add(["a"], [30], [1])
+    >>> index.add([Due("a", 10, 1), Due("b", 20, 1), Due("a", 30, 1)])
     >>> index.pop(25), index.pop(31)
-    (['b'], ['a'])
+    ([Due(pid='b', due_ms=20, lot=1)], [Due(pid='a', due_ms=30, lot=1)])
     """
 
     def __init__(self) -> None:
-        self._due: dict[str, tuple[int, int]] = {}
+        self._due: dict[str, Due] = {}
         self._heap: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def add(self, pids: Sequence[str], due_ms: Sequence[int], lots: Sequence[int]) -> None:
+    def add(self, people: Iterable[Due]) -> None:
         """Wait for these people; another time replaces the one before."""
         due, heap = self._due, self._heap
-        for pid, time, lot in zip(pids, due_ms, lots, strict=True):
-            known = due.get(pid)
+        for one in people:
+            known = due.get(one.pid)
             # An earlier time needs a place of its own; that of the later one is then passed over.
-            if known is None or time < known[0]:
-                heapq.heappush(heap, (time, pid))
-            due[pid] = (time, lot)
+            if known is None or one.due_ms < known.due_ms:
+                heapq.heappush(heap, (one.due_ms, one.pid))
+            due[one.pid] = one
 
-    def pop(self, watermark_ms: int) -> list[str]:
+    def pop(self, watermark_ms: int) -> list[Due]:
         """People whose time is before the watermark; they are waited for no longer."""
         found = []
         while self._heap and self._heap[0][0] < watermark_ms:
-            noted_ms, pid = heapq.heappop(self._heap)
-            time, _ = self._due.get(pid, (noted_ms, 0))
-            if time > noted_ms:
-                heapq.heappush(self._heap, (time, pid))
-            elif self._due.pop(pid, None) is not None:
-                found.append(pid)
+            noted_ms, pid = self._heap[0]
+            one = self._due.get(pid)
+            if one is not None and one.due_ms > noted_ms:
+                heapq.heapreplace(self._heap, (one.due_ms, pid))
+                continue
+            heapq.heappop(self._heap)
+            if one is not None:
+                found.append(self._due.pop(pid))
         return found
 
     def keep(self, lot_max: int) -> None:
         """Wait no longer for people with greater lots."""
-        self._due = {pid: one for pid, one in self._due.items() if one[1] <= lot_max}
-        self._heap = [(time, pid) for pid, (time, _) in self._due.items()]
+        self._due = {pid: one for pid, one in self._due.items() if one.lot <= lot_max}
+        self._heap = [(one.due_ms, pid) for pid, one in self._due.items()]
         heapq.heapify(self._heap)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.models.candidates import CANDIDATES
-from profiler.models.candidates.contract import Candidate, Linear, Listed, Question
+from profiler.models.candidates.contract import Candidate, Linear, Listed, Question, State
 from profiler.models.numbers import log_odds
 
 NAMES = tuple(f"f{k}" for k in range(4))
@@ -135,7 +135,7 @@ def test_the_order_of_merging_does_not_matter(listed: Listed, kind: str, order: 
     assert merged == other
 
 
-STATES = {
+STATES: dict[tuple[str, str], list[State]] = {
     (listed.name, kind): [taught(listed, kind, seed).export() for seed in (1, 2, 3)]
     for listed, kind in EACH
 }

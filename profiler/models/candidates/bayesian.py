@@ -20,7 +20,7 @@ from profiler.models.basis import Basis
 from profiler.models.candidates.contract import Question, State, X
 from profiler.models.numbers import averaged, log_odds, probability
 from profiler.models.posterior import Posterior, logistic_step, merged
-from profiler.models.selection import Selection
+from profiler.models.selection import Selection, Verdict
 
 HALF_LIFE: Final = 100_000.0
 """Labels after which one counts half."""
@@ -62,6 +62,10 @@ class Bayesian:
             logistic_step(self.posterior, columns[part], self._start, y[part], w[part])
             start += size
         self.posterior.keep(self.selection.columns(self.posterior, len(x)))
+
+    def report(self) -> list[Verdict]:
+        """See `Selecting.report`."""
+        return self.selection.report()
 
     def _raw(self, columns: NDArray[np.float32]) -> Floats:
         linear = columns @ self.posterior.weights().astype(np.float32)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from profiler.columns import Floats
+from profiler.models.selection import Verdict
 from profiler.models.task import Kind
 
 State = dict[str, Any]
@@ -78,6 +79,15 @@ class Linear(Protocol):
 
     def intercept(self) -> float:
         """What the raw score is without any of them."""
+        ...
+
+
+@runtime_checkable
+class Selecting(Protocol):
+    """A candidate that chooses among the features."""
+
+    def report(self) -> list[Verdict]:
+        """Give which features it uses and why, the most telling first."""
         ...
 
 

@@ -21,6 +21,7 @@ from profiler.models.candidates.contract import Question, State, X
 from profiler.models.candidates.gradient import LOG_AMOUNT_MAX
 from profiler.models.numbers import averaged
 from profiler.models.posterior import Posterior, merged
+from profiler.models.selection import Verdict
 
 _QUANTILE_MIN: Final = 1e-6
 
@@ -63,6 +64,10 @@ class TwoPart:
         wrong = target - columns @ self.size.weights()
         self._squares.update(float(weight @ wrong**2 / weight.sum()), float(weight.sum()))
         self.size.learn(columns, target, weight)
+
+    def report(self) -> list[Verdict]:
+        """See `Selecting.report`: of whether it is anything."""
+        return self.any.report()
 
     def export(self) -> State:
         """See `Candidate.export`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from river import facto, linear_model, naive_bayes, optim
@@ -66,9 +68,9 @@ def test_naive_bayes_is_rivers() -> None:
 @pytest.mark.parametrize("kind", ["binary", "amount"])
 def test_a_factorisation_machine_learns_a_single_label_as_rivers(kind: str) -> None:
     candidate = Factorisation(Question(kind, NAMES, 0.5))  # type: ignore[arg-type]
-    make = facto.FMClassifier if kind == "binary" else facto.FMRegressor
+    make: Any = facto.FMClassifier if kind == "binary" else facto.FMRegressor
     more = {} if kind == "binary" else {"loss": optim.losses.Quantile(0.5)}
-    river = make(
+    river: Any = make(
         n_factors=FACTORS,
         weight_optimizer=optim.SGD(STEP),
         latent_optimizer=optim.SGD(STEP),
