@@ -151,7 +151,7 @@ class Updater:
         for code in self._watermark_ms:
             due = self.bank.due(code, now_ms)
             here = [one for one in due if one.pid in self.arena]
-            self.bank.waiting.add(code, [one for one in due if one.pid not in self.arena])
+            self.bank.waiting.again(code, [one for one in due if one.pid not in self.arena])
             self.bank.learn([self._expired(self.bank, code, here, now_ms)])
 
     async def _bring(self, pids: list[str], load: Load) -> None:
@@ -200,13 +200,13 @@ class Updater:
             due = bank.due(code, watermark_ms)
             away = self.arena.missing([one.pid for one in due])
             later = set(away[self.arena.capacity // AWAY_SHARE :])
-            bank.waiting.add(code, [one for one in due if one.pid in later])
+            bank.waiting.again(code, [one for one in due if one.pid in later])
             due = [one for one in due if one.pid not in later]
             if away:
                 try:
                     await self._bring([pid for pid in away if pid not in later], load)
                 except Exception:
-                    bank.waiting.add(code, due)
+                    bank.waiting.again(code, due)
                     raise
             here = [one for one in due if one.pid in self.arena]
             parts.append(self._expired(bank, code, here, watermark_ms))

@@ -175,8 +175,7 @@ class ModelBank:
             due = np.where(of_task > 0, np.minimum(due, of_task), due)
         chosen = np.flatnonzero((due < _NEVER) & (lots > 0) & (lots <= self.waiting.lot_max))
         of_chosen = [pids[i] for i in chosen.tolist()]
-        times = zip(of_chosen, due[chosen].tolist(), lots[chosen].tolist(), strict=True)
-        self.waiting.add(partition, map(Due._make, times))
+        self.waiting.add(partition, of_chosen, due[chosen].tolist(), lots[chosen].tolist())
 
     def due(self, partition: int, watermark_ms: int) -> list[Due]:
         """People of a partition of whom a label is due by its watermark; waited for no longer."""

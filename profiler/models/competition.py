@@ -35,7 +35,7 @@ SHADOW_MIN: Final = 200
 MARGIN: Final = 0.005
 """Share of the serving candidate's loss by which a challenger must lead."""
 
-ERRORS: Final = 2.0
+ERRORS: Final = 1.5
 """Standard errors by which it must lead, too: a few lucky labels are no lead."""
 
 PATIENCE: Final = 100

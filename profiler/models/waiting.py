@@ -8,7 +8,7 @@ shown by waiting alone, so that to learn only what is not waited for would teach
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 LOTS: Final = 65_535
@@ -28,7 +28,7 @@ class Waiting:
     Examples
     --------
     >>> waiting = Waiting(2)
-    >>> waiting.add(0, [Due("a", 10, 1), Due("b", 20, 60_000), Due("c", 30, 2)])
+    >>> waiting.add(0, ["a", "b", "c"], [10, 20, 30], [1, 60_000, 2])
     >>> waiting.lot_max, [due.pid for due in waiting.due(0, 100)]
     (32767, ['a', 'c'])
     """
@@ -43,13 +43,20 @@ class Waiting:
     def told_ms(self) -> int:  # noqa: D102  # see Attributes
         return min(self._told_ms.values(), default=0)
 
-    def add(self, partition: int, people: Iterable[Due]) -> None:
+    def add(
+        self, partition: int, pids: Sequence[str], due_ms: Sequence[int], lots: Sequence[int]
+    ) -> None:
         """Note when these people's next label is due, by the time of this partition."""
-        self._due.setdefault(partition, DueIndex()).add(people)
+        self._due.setdefault(partition, DueIndex()).add(pids, due_ms, lots)
         while sum(map(len, self._due.values())) > self._n_max and self.lot_max > 1:
             self.lot_max //= 2
             for index in self._due.values():
                 index.keep(self.lot_max)
+
+    def again(self, partition: int, people: Sequence[Due]) -> None:
+        """Wait on for people who were given out, and whose rows were not at hand."""
+        pids, due_ms, lots = ([one[k] for one in people] for k in range(3))
+        self.add(partition, pids, due_ms, lots)  # type: ignore[arg-type]  # columns of tuples
 
     def due(self, partition: int, watermark_ms: int) -> list[Due]:
         """People of a partition whose time is before its watermark; waited for no longer."""
@@ -79,27 +86,28 @@ class DueIndex:
     Examples
     --------
     >>> index = DueIndex()
-    >>> index.add([Due("a", 10, 1), Due("b", 20, 1), Due("a", 30, 1)])
+    >>> index.add(["a", "b", "a"], [10, 20, 30], [1, 1, 1])
     >>> index.pop(25), index.pop(31)
     ([Due(pid='b', due_ms=20, lot=1)], [Due(pid='a', due_ms=30, lot=1)])
     """
 
     def __init__(self) -> None:
-        self._due: dict[str, Due] = {}
+        # Plain tuples, which the garbage collector need not look at: there are many.
+        self._due: dict[str, tuple[int, int]] = {}
         self._heap: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def add(self, people: Iterable[Due]) -> None:
+    def add(self, pids: Sequence[str], due_ms: Sequence[int], lots: Sequence[int]) -> None:
         """Wait for these people; another time replaces the one before."""
         due, heap = self._due, self._heap
-        for one in people:
-            known = due.get(one.pid)
+        for pid, time, lot in zip(pids, due_ms, lots, strict=True):
+            known = due.get(pid)
             # An earlier time needs a place of its own; that of the later one is then passed over.
-            if known is None or one.due_ms < known.due_ms:
-                heapq.heappush(heap, (one.due_ms, one.pid))
-            due[one.pid] = one
+            if known is None or time < known[0]:
+                heapq.heappush(heap, (time, pid))
+            due[pid] = (time, lot)
 
     def pop(self, watermark_ms: int) -> list[Due]:
         """People whose time is before the watermark; they are waited for no longer."""
@@ -107,16 +115,16 @@ class DueIndex:
         while self._heap and self._heap[0][0] < watermark_ms:
             noted_ms, pid = self._heap[0]
             one = self._due.get(pid)
-            if one is not None and one.due_ms > noted_ms:
-                heapq.heapreplace(self._heap, (one.due_ms, pid))
+            if one is not None and one[0] > noted_ms:
+                heapq.heapreplace(self._heap, (one[0], pid))
                 continue
             heapq.heappop(self._heap)
             if one is not None:
-                found.append(self._due.pop(pid))
+                found.append(Due(pid, *self._due.pop(pid)))
         return found
 
     def keep(self, lot_max: int) -> None:
         """Wait no longer for people with greater lots."""
-        self._due = {pid: one for pid, one in self._due.items() if one.lot <= lot_max}
-        self._heap = [(one.due_ms, pid) for pid, one in self._due.items()]
+        self._due = {pid: one for pid, one in self._due.items() if one[1] <= lot_max}
+        self._heap = [(one[0], pid) for pid, one in self._due.items()]
         heapq.heapify(self._heap)

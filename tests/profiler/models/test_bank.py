@@ -18,7 +18,7 @@ from profiler.models.federation import merged
 from profiler.models.labels import Labels
 from profiler.models.ripening import Ripening
 from profiler.models.scoring import Probabilities
-from profiler.models.waiting import LOTS, Due, DueIndex, Waiting
+from profiler.models.waiting import LOTS, DueIndex, Waiting
 from profiler.openings import GAP_MS
 from profiler.records import RawRecord
 from profiler.spec import DEFAULT_SPEC
@@ -178,7 +178,7 @@ def test_of_too_many_a_fair_share_is_waited_for() -> None:
     lots = rng.integers(1, LOTS + 1, 10_000).tolist()
     waiting = Waiting(1_000)
 
-    waiting.add(0, [Due(f"p{k}", k, lot) for k, lot in enumerate(lots)])
+    waiting.add(0, [f"p{k}" for k in range(10_000)], list(range(10_000)), lots)
 
     share = waiting.lot_max / LOTS
     kept = waiting.due(0, 20_000)
@@ -211,8 +211,8 @@ def test_of_people_who_are_left_out_neither_yes_nor_no_is_learnt() -> None:
 def test_an_earlier_deadline_replaces_a_later_one_and_the_reverse() -> None:
     index = DueIndex()
 
-    index.add([Due("a", 30, 1), Due("b", 10, 1)])
-    index.add([Due("a", 5, 1), Due("b", 40, 1)])
+    index.add(["a", "b"], [30, 10], [1, 1])
+    index.add(["a", "b"], [5, 40], [1, 1])
 
     assert [one.pid for one in index.pop(20)] == ["a"]
     assert [one.pid for one in index.pop(50)] == ["b"]
