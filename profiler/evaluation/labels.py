@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import numpy as np
 
 from profiler.batch import Preparer, Screen
@@ -63,8 +64,12 @@ class Recorder:
         self.learn([*processed.labels, self._fold.expire(due, self._watermark_ms)])
 
     def learn(self, labels: Sequence[Labels]) -> None:
-        """Keep labels, and have them learnt."""
-        self._labels += [part for part in labels if len(part)]
+        """Keep labels, with what was answered in the end as their prediction; have them learnt."""
+        self._labels += [
+            msgspec.structs.replace(part, prediction=self._bank.served(part))
+            for part in labels
+            if len(part)
+        ]
         self._bank.learn(labels)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from profiler.columns import EventColumns, Floats, Ints, Rows
 from profiler.facets.intent import LOT
@@ -19,6 +20,7 @@ from profiler.models.federation import VERSION, merged
 from profiler.models.inputs import OWN_FEATURES, inputs
 from profiler.models.labels import Labels
 from profiler.models.numbers import require_numbers
+from profiler.models.personal import KEPT
 from profiler.models.ripening import Ripening
 from profiler.models.task import RIVALS, Batch, Kept, Task, column
 from profiler.models.waiting import LOTS, Due, Waiting
@@ -128,9 +130,21 @@ class ModelBank:
         for k, competition in enumerate(self.competitions.values()):
             of_task = labels.of(k)
             if len(of_task):
-                wrong, information = competition.personal.evidence(of_task)
-                np.add.at(rows[column(competition.task, "own")], of_task.row, wrong)
-                np.add.at(rows[column(competition.task, "evidence")], of_task.row, information)
+                told = np.unique(of_task.row)
+                both = competition.personal.evidence(of_task)
+                for name, added in zip(("own", "evidence"), both, strict=True):
+                    sums = rows[column(competition.task, name)]
+                    sums[told] *= KEPT
+                    np.add.at(sums, of_task.row, added)
+
+    def served(self, labels: Labels) -> NDArray[np.float32]:
+        """(L,) what was answered when it was asked, people's own parts included."""
+        said = labels.prediction.copy()
+        for k, competition in enumerate(self.competitions.values()):
+            at = np.flatnonzero(labels.task == k)
+            own, evidence = labels.own[at], labels.evidence[at]
+            said[at] = competition.personal.served(said[at], own, evidence)
+        return said
 
     def learn(self, labels: Sequence[Labels]) -> None:
         """Score kept predictions whose outcome is known, then learn from them, when it is time."""

@@ -230,6 +230,7 @@ class Competition:
                 best, most = name, lead.mean()
         if best != self.serving:
             self.serving = best
+            self.personal.start_again()
             for entry in self.entries.values():
                 entry.lead, entry.n_leading = Lead(), 0
 

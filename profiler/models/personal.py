@@ -2,8 +2,9 @@
 
 A person's intercept is normal around zero, the crowd's (hierarchical shrinkage; Robinson, "That
 BLUP is a good thing", Statistical Science 1991). The row keeps two sums over the person's labels:
-of what was wrong with the crowd's predictions (E), and of the information in them (H). With the
-crowd's variance v the intercept is E / (H + 1/v): zero at first, nearly E/H after much evidence.
+of what was wrong with the crowd's predictions (E), and of the information in them (H), in which
+older labels fade: the crowd's model gets better, and people change. With the crowd's variance v the
+intercept is E / (H + 1/v): zero at first, nearly E/H after much evidence.
 
 The variance is estimated online from the same sums. If e is wrong with a prediction of information
 h, the mean of E·e is v times that of H·h, as only the intercept ties errors of one person together.
@@ -25,11 +26,15 @@ from profiler.models.task import Kind
 HALF_LIFE: Final = 20_000.0
 """Labels after which one counts half in the crowd's variance, and in whether own parts help."""
 
-HELPS: Final = 0.002
-HURTS: Final = 0.0
-"""Own parts are used when they have made the loss less by this share, until they no longer do."""
+HELPS: Final = 0.02
+HARDLY: Final = 0.01
+"""Own parts are used once they would have made the loss less by the first share, until it is less
+than the second. A small gain is not worth what they cost in calibration."""
 
 LABELS_MIN: Final = 1_000
+
+KEPT: Final = 0.9
+"""What is left of a person's two sums when the next label comes: some ten labels count."""
 
 SHIFT_MAX: Final = 3.0
 """Bound on an own part: log-odds, or logarithms."""
@@ -86,6 +91,13 @@ class Personal:
             if self._products[1] > 0:
                 self.variance = max(float(self._products[0] / self._products[1]), 0.0)
 
+    def start_again(self) -> None:
+        """Ask anew whether own parts help: another model speaks for the crowd."""
+        self.is_used = False
+        self._without, self._with = (figures_of(self._kind, HALF_LIFE) for _ in range(2))
+        self._products[:] = 0.0
+        self.variance = 0.0
+
     def gain(self) -> float:
         """Share by which own parts make the loss less; NaN before there are any."""
         return 1.0 - self._with.loss() / self._without.loss() if self._with.n else float("nan")
@@ -102,7 +114,7 @@ class Personal:
 
     def _decide(self) -> None:
         if self._with.n >= LABELS_MIN:
-            self.is_used = self.gain() > (HURTS if self.is_used else HELPS)
+            self.is_used = self.gain() > (HARDLY if self.is_used else HELPS)
 
     def export(self) -> dict[str, Any]:
         """What was found."""
