@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate identity kafka chaos matrix lint fix schemas bench lock clean
+.PHONY: help install demo test simulate identity kafka chaos matrix lint fix schemas bench movielens lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1m%-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ schemas: install ## Regenerate schemas/ from the types
 
 bench: install ## Measure events/s, against a plain Faust agent
 	$(BIN)/profiler bench
+
+MOVIELENS := cache/ml-100k
+movielens: install ## Fetch MovieLens-100k (for research, see docs/evaluation.md) into MOVIELENS
+	$(BIN)/python -m streams.movielens $(MOVIELENS)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal -p 3.11 --generate-hashes --no-header
 

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
+from profiler.audit_journey import compare_journey
 from profiler.audit_ties import compare_ties
 from profiler.audit_tops import Found, compare_tops, numbers
 from profiler.reference import SUMS, ReferencePerson
@@ -99,6 +100,7 @@ def compare(
             *_sessions(person, row, ordered=ordered),
             *_trails(person, row, ordered=ordered),
             *_quarantine(person, row, ordered=ordered),
+            *compare_journey(person, row, ordered=ordered),
         ]
     except ValueError as absent:  # NumPy's answer to an unknown field
         found = [("profile", "all columns", str(absent))]

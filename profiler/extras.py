@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
+from typing import Final
 
 from profiler.errors import UsageError
 
-DISTRIBUTION = "streaming-user-profiles"
+DISTRIBUTION: Final = "streaming-user-profiles"
 
 
 def of_extra(extra: str, module: str) -> ModuleType:

@@ -9,27 +9,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.batch import Prepared, Preparer
+from profiler.applying import Run
+from profiler.batch import Prepared as Prepared  # whoever runs batches needs these, too
+from profiler.batch import Preparer as Preparer
+from profiler.behaviour.crowd import Crowd
 from profiler.columns import Ints, Rows, Snapshot
 from profiler.dedupe import Fences, is_duplicate
 from profiler.events import BEHAVIOUR_TYPES, TYPE_NAMES, Rejected
-from profiler.facets.quarantine import held
 from profiler.guard import VERDICT, Guarded, Guarding
 from profiler.identity import Links
 from profiler.linking import Linker, Relinked
 from profiler.models.bank import ModelBank
 from profiler.models.labels import Labels
 from profiler.peers import Peers
-from profiler.prepared import event_columns
-from profiler.recommendation.seen import Seen, seen_of
-from profiler.records import RawRecord, Record
+from profiler.recommendation.seen import Seen
+from profiler.records import RawRecord as RawRecord
+from profiler.records import Record as Record
 from profiler.spec import Spec
 from profiler.state import Stored
 from profiler.ties import NOBODYS, Ties, with_ties
@@ -67,6 +69,8 @@ class Processed:
         Number of records by outcome, see `OUTCOMES`.
     labels
         Kept predictions whose outcome is now known, to be learnt.
+    crowds
+        What its events add to the figures of the crowd.
     relinked
         Links, owners and looks, see `profiler.linking.Relinked`; places are among the batch's pids.
     traits
@@ -88,6 +92,7 @@ class Processed:
     rejected: list[Rejected]
     outcomes: Counter[str]
     labels: list[Labels]
+    crowds: list[Crowd]
     relinked: Relinked
     traits: dict[int, bytes]
     guarded: Guarded
@@ -122,15 +127,12 @@ def process(
         States of all who are linked with the people, or changed; none where there are none.
     """
     outcomes = _outcomes(prepared)
-    peers = peers or Peers.of({}, spec, {})
-    linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
-    linker.tell(prepared.traits)
-    erased = linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
+    linker, erased = _linked(prepared, stored, peers or Peers.of({}, spec, {}))
     gone = _gone(stored, erased)
     applicable, duplicates = _new_events(prepared, stored, gone, outcomes)
     lap("deduplicate")
     guarding = Guarding(stored.rows, prepared.row, prepared.verdict, gone)
-    run = _Run(spec, prepared, stored, bank)
+    run = Run(spec, prepared, stored, bank)
     failed = run.apply(applicable)
     _tie(prepared, linker.result, gone, (applicable, failed))
     lap("update")
@@ -138,9 +140,8 @@ def process(
     outcomes["rejected"] += len(failed)
     # A duplicate's fence moves too: its id leaves the ring before its offset may be committed.
     run.raise_fences(duplicates)
-    changed = prepared.row[np.concatenate([applicable, duplicates])]
     told = [*(linker.result.touched - erased.keys()), *guarding.ruled.tolist()]
-    place = _changed(changed, stored, told)
+    place = _changed(prepared.row[np.concatenate([applicable, duplicates])], stored, told)
     _tell_owners(linker, prepared, place)
     rows = stored.rows if len(place) == len(stored.rows) else stored.rows[place]
     shown, ties = linker.shown(spec, place, rows)
@@ -158,11 +159,19 @@ def process(
         + [Rejected(int(prepared.record[i]), "update_failed") for i in failed],
         outcomes=outcomes,
         labels=run.labels,
+        crowds=run.crowds,
         relinked=linker.result,
         traits=linker.traits(place),
         guarded=guarding.done(stored.rows, prepared.row[applicable]),
         seen=Seen.joined(run.seen),
     )
+
+
+def _linked(prepared: Prepared, stored: Stored, peers: Peers) -> tuple[Linker, dict[int, int]]:
+    """Take over what is said of traits, links and erasures; who is erased, and when they asked."""
+    linker = Linker(prepared.pids, prepared.home, stored, peers, prepared.rules)
+    linker.tell(prepared.traits)
+    return linker, linker.relink(prepared.claims, prepared.looks, _erasures(prepared))
 
 
 def _outcomes(prepared: Prepared) -> Counter[str]:
@@ -232,67 +241,6 @@ def _tie(
     relinked.touched.update(changed)
 
 
-@dataclass(slots=True)
-class _Run:
-    """The update of one batch, which may have to be halved."""
-
-    spec: Spec
-    prepared: Prepared
-    stored: Stored
-    bank: ModelBank | None
-    labels: list[Labels] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
-
-    def apply(self, index: NDArray[np.intp]) -> list[int]:
-        """Apply these events; return those that cannot be, alone among the others."""
-        if not len(index):
-            return []
-        order = index[np.argsort(self.prepared.row[index], kind="stable")]
-        of_event = self.prepared.row[order]
-        is_first = np.diff(of_event, prepend=-1) > 0
-        place, row = of_event[is_first], np.cumsum(is_first) - 1
-        rows = self.stored.rows[place]
-        events = event_columns(self.prepared, order, row, rows)
-        where, own = events.own
-        labels: list[Labels] = []
-        try:
-            mine = rows[where]
-            is_scored = len(own) > 0 and self.bank is not None
-            known = self.spec.features(mine, own) if is_scored else None
-            self.spec.update(rows, events)
-            if known is not None and self.bank is not None:
-                # Last, as what is learnt depends on who is held by now; no facet writes what it
-                # reads.
-                mine = rows[where]
-                labels = [self.bank.predict(known, mine, own)]
-                if own is not events:
-                    rows[where] = mine
-            seen = seen_of(own, place[where], held(rows[where]) > 0)
-        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
-            return self._halve(index)
-        if len(place) == len(self.stored.rows):
-            self.stored.rows = rows
-        else:
-            self.stored.rows[place] = rows
-        # A poisoned event's fence moves too: it is a dead letter, and must not come again.
-        self.raise_fences(order)
-        self.labels += labels
-        self.seen.append(seen)
-        return []
-
-    def _halve(self, index: NDArray[np.intp]) -> list[int]:
-        if len(index) == 1:
-            self.raise_fences(index)
-            return [int(index[0])]
-        middle = len(index) // 2
-        return self.apply(index[:middle]) + self.apply(index[middle:])
-
-    def raise_fences(self, index: NDArray[np.intp]) -> None:
-        """Note that these events, whatever became of them, must not be looked at again."""
-        p = self.prepared
-        self.stored.fences.raise_to(p.row[index], p.partition[index], p.offset[index])
-
-
 def _changed(
     with_events: NDArray[np.intp], stored: Stored, linked: Collection[int]
 ) -> NDArray[np.intp]:
@@ -337,15 +285,3 @@ def _new_events(
     )
     outcomes["duplicate"] = int(duplicate.sum())
     return np.sort(left[~duplicate]), left[duplicate]
-
-
-__all__ = [
-    "OUTCOMES",
-    "Prepared",
-    "Preparer",
-    "Processed",
-    "RawRecord",
-    "Record",
-    "process",
-    "visible",
-]

@@ -27,6 +27,7 @@ from profiler.events import (
     timestamp_ms,
 )
 from profiler.reference_interest import DIMENSIONS, TopList, content_direction, token_hash
+from profiler.reference_journey import ReferenceJourney
 from profiler.reference_quarantine import ReferenceQuarantine
 
 HOUR_MS: Final = 3_600_000
@@ -128,6 +129,8 @@ class ReferencePerson:
         Ring of the ids' hashes.
     quarantine
         What the guard knows; whoever applies events has it counted.
+    journey
+        Steps and stages of sessions.
     erased
         Nothing is known any more, and nothing may be.
     partition, ordered
@@ -140,7 +143,7 @@ class ReferencePerson:
         "trails",
         *("last_purchase", "n_sessions", "depth", "n_late"),
         *("started", "last", "length_sum", "gap_sum", "erased", "partition", "ordered"),
-        "quarantine",
+        *("quarantine", "journey"),
     )
 
     def __init__(self) -> None:
@@ -154,6 +157,7 @@ class ReferencePerson:
         self.n_sessions = self.depth = self.n_late = 0
         self.started = self.last = self.length_sum = self.gap_sum = 0
         self.quarantine = ReferenceQuarantine()
+        self.journey = ReferenceJourney()
         self.erased = False
         self.partition: tuple[str, int] | None = None
         self.ordered = True
@@ -203,7 +207,7 @@ def apply(person: ReferencePerson, event: AnyEvent, origin_id: str) -> bool:
     _interest(person, event, INTEREST.get(BEHAVIOUR_TYPES[code], 0), day, month)
     _value(person, event, ts, day, month)
     _rhythm(person, ts, month)
-    _session(person, ts)
+    _session(person, ts, BEHAVIOUR_TYPES[code], month)
     if isinstance(event, Follow):
         _tie(person, event, "out", month)
     return True
@@ -252,6 +256,7 @@ def _rescale(person: ReferencePerson, half_life_ms: int, exponent: int) -> None:
     if half_life_ms == MONTH_MS:
         for top in person.tops.values():
             top.rescale(exponent)
+        person.journey.rescale(exponent)
 
 
 def _interest(
@@ -313,9 +318,15 @@ def _tie(person: ReferencePerson, event: Follow, direction: str, month: float) -
         person.sums[f"social.{direction}_strength"][0] += event.weight * month
 
 
-def _session(person: ReferencePerson, ts: int) -> None:
+def _session(person: ReferencePerson, ts: int, type_name: str, month: float) -> None:
     gap = ts - person.last
-    if person.n_sessions == 0 or gap > SESSION_GAP_MS:
+    opens = person.n_sessions == 0 or gap > SESSION_GAP_MS
+    if opens:
+        person.journey.end(stored_weight(person.last, person.as_of, MONTH_MS))
+    else:
+        person.journey.go_on(type_name, month)
+    person.journey.reach(type_name, ts, month)
+    if opens:
         if person.n_sessions:
             person.length_sum += person.last - person.started
             person.gap_sum += gap

@@ -107,6 +107,7 @@ def assemble(settings: Settings) -> Assembly:
             queue_events_max=settings.queue_events_max,
             arena_rows=settings.arena_rows,
             figures_interval_s=settings.figures_interval_s,
+            statistics_interval_s=settings.statistics_interval_s,
             durable_after_s=settings.durable_after_s,
         ),
         topics=Topics(settings.topic("events"), settings.topic("forwarded")),

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeVar
 
 import redis
@@ -17,10 +18,20 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.exceptions import MovedError
 
+from profiler.behaviour.layout import EVERYBODY
+from profiler.behaviour.report import Behaviour
 from streams.reader import Command, Profile, ProfileReader, Quarantine, Steps
+from streams.recommendations import Kind, Recommendation, Recommender
 from streams.redis_errors import checked_url, our_errors
 
-__all__ = ["AsyncProfileClient", "Profile", "ProfileClient", "Quarantine"]
+__all__ = [
+    "AsyncProfileClient",
+    "Behaviour",
+    "Profile",
+    "ProfileClient",
+    "Quarantine",
+    "Recommendation",
+]
 
 TIMEOUT_S: Final = 5.0
 RETRIES: Final = 1
@@ -52,6 +63,7 @@ class ProfileClient:
         self, url: str, pseudonym_key: str | bytes, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._reader = ProfileReader(pseudonym_key)
+        self._recommender = Recommender(self._reader)
         retry = redis.retry.Retry(NoBackoff(), RETRIES)
         self._address = {"url": checked_url(url), "retry": retry, **_options(timeout_s)}
         self._redis: Any = redis.Redis.from_url(**self._address)
@@ -111,6 +123,58 @@ class ProfileClient:
         )
         return self._run(steps)
 
+    def recommend(
+        self,
+        subject: str,
+        k: int = 20,
+        *,
+        kind: Kind = "item",
+        exclude: Collection[str] = (),
+        new_only: bool = False,
+    ) -> list[Recommendation]:
+        """Return what a person may touch next, the likeliest first.
+
+        Somebody of whom nothing is known gets what is popular.
+
+        Parameters
+        ----------
+        k
+            How many; fewer if there are not so many candidates.
+        kind
+            Items or categories.
+        exclude
+            Ids of items (names of categories) that must not be recommended.
+        new_only
+            Whether to leave out what the person touched last.
+        """
+        pid = self._reader.pid(subject)
+        now_s = time.monotonic()
+        return self._run(
+            self._recommender.recommend(
+                pid, k, now_s, kind=kind, exclude=exclude, new_only=new_only
+            )
+        )
+
+    def behaviour(self, cohort: str = EVERYBODY) -> Behaviour | None:
+        """Return how people behave: funnel, next steps, seasons; None if nothing was counted.
+
+        Two round trips, whatever the number of people.
+
+        Parameters
+        ----------
+        cohort
+            ``all``; ``never``, ``once`` or ``often``: by what people had bought before; or
+            ``segment-<n>``.
+
+        Raises
+        ------
+        UsageError
+            If there is no such cohort.
+        StoreUnavailable
+            If the store cannot be reached now.
+        """
+        return self._run(self._reader.behaviour(cohort))
+
     def digest(self, name: str, value: str) -> str | None:
         """Return what stands in a trait for a value that identifies a person, e.g. an e-mail."""
         return self._reader.digest(name, value)
@@ -152,6 +216,7 @@ class AsyncProfileClient:
         self, url: str, pseudonym_key: str | bytes, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._reader = ProfileReader(pseudonym_key)
+        self._recommender = Recommender(self._reader)
         retry = redis.asyncio.retry.Retry(NoBackoff(), RETRIES)
         self._address = {"url": checked_url(url), "retry": retry, **_options(timeout_s)}
         self._redis: Any = redis.asyncio.Redis.from_url(**self._address)
@@ -184,6 +249,27 @@ class AsyncProfileClient:
             pids, with_names=with_names, with_ties=ties, with_traits=traits
         )
         return await self._run(steps)
+
+    async def recommend(
+        self,
+        subject: str,
+        k: int = 20,
+        *,
+        kind: Kind = "item",
+        exclude: Collection[str] = (),
+        new_only: bool = False,
+    ) -> list[Recommendation]:
+        """See `ProfileClient.recommend`."""
+        pid, now_s = self._reader.pid(subject), time.monotonic()
+        return await self._run(
+            self._recommender.recommend(
+                pid, k, now_s, kind=kind, exclude=exclude, new_only=new_only
+            )
+        )
+
+    async def behaviour(self, cohort: str = EVERYBODY) -> Behaviour | None:
+        """See `ProfileClient.behaviour`."""
+        return await self._run(self._reader.behaviour(cohort))
 
     def digest(self, name: str, value: str) -> str | None:
         """See `ProfileClient.digest`."""

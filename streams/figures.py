@@ -1,4 +1,4 @@
-"""Figures that outlive a worker: model quality and weights, kept in the store."""
+"""Figures that outlive a worker: model quality and weights, and the crowd, kept in the store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from profiler.models.bank import ModelBank
 from profiler.models.scoring import Probabilities
+from streams.crowd import CrowdFigures
 from streams.log import get_logger
 from streams.metrics import Metrics
 from streams.store import Store
@@ -34,6 +35,11 @@ class Figures:
         From, and where to.
     worker_id
         Tells this worker's figures from those of others.
+
+    Attributes
+    ----------
+    crowd
+        Figures of the crowd.
     """
 
     def __init__(self, store: Store, bank: ModelBank, metrics: Metrics, worker_id: str) -> None:
@@ -42,6 +48,7 @@ class Figures:
         self._bank = bank
         self._metrics = metrics
         self._counted: dict[str, dict[str, int]] = {}
+        self.crowd = CrowdFigures(store)
 
     async def restore(self) -> None:
         """Go on from the weights that a worker published last; start afresh without."""
@@ -52,7 +59,7 @@ class Figures:
             _log.warning("weights_unreadable", fault=reason)
 
     async def publish(self) -> None:
-        """Write quality, weights, and how the worker fares."""
+        """Write quality, weights, how the worker fares, and what is new of the crowd."""
         self.observe()
         for name, competition in self._bank.competitions.items():
             served = competition.served
@@ -63,6 +70,7 @@ class Figures:
             await self._store.put_figures(model_key(name), fields)
         await self._store.put_figures(WEIGHTS_KEY, {"weights": self._bank.export()})
         await self._store.put_figures(worker_key(self._worker_id), self._of_the_worker())
+        await self.crowd.publish()
 
     def _of_the_worker(self) -> dict[str, str]:
         value = self._metrics.value

@@ -20,6 +20,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         Rows kept in memory.
     figures_interval_s
         How often model quality and weights go to the store.
+    statistics_interval_s
+        How often what people touch is merged into the store's statistics; 0: never.
     durable_after_s
         See `streams.acknowledgements`.
     """
@@ -28,4 +30,5 @@ class Limits(Struct, frozen=True, kw_only=True):
     queue_events_max: int = 65_536
     arena_rows: int = 100_000
     figures_interval_s: float = 10.0
+    statistics_interval_s: float = 2.0
     durable_after_s: float = DURABLE_AFTER_S

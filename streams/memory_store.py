@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from profiler.behaviour.layout import epochs_read
+from profiler.recommendation.stored import revisions_of
 from profiler.state import REV_SLICE
-from streams.store import NAMES_MAX, SCAN_CHUNK, Durability, Erasure, Move, ProfileWrite, Write
+from streams.store import (
+    NAMES_MAX,
+    SCAN_CHUNK,
+    Durability,
+    Erasure,
+    Move,
+    ProfileWrite,
+    RowWrite,
+    Write,
+    row_key,
+)
 
 
 class MemoryStore:
@@ -38,10 +50,13 @@ class MemoryStore:
         self._names_dropped = 0
         self._names: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self._marked: defaultdict[str, set[str]] = defaultdict(set)
+        self._rows: dict[str, bytes] = {}
         self._loads: dict[str, bytes] = {}
         self._specs: dict[str, bytes] = {}
         self._topics: dict[str, bytes] = {}
         self._reached: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        self._behaviour: defaultdict[int, dict[str, float]] = defaultdict(dict)
+        self._behaviour_ms = 0
         self._figures: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
     @property
@@ -107,6 +122,21 @@ class MemoryStore:
         """See `Store.put_load`."""
         self._loads[mark] = progress
 
+    async def rows(self, kind: str, names: Sequence[str]) -> list[bytes | None]:
+        """See `Store.rows`."""
+        return [self._rows.get(row_key(kind, name)) for name in names]
+
+    async def put_rows(self, writes: Sequence[RowWrite]) -> list[bool]:
+        """See `Store.put_rows`."""
+        return [self._put_row(row_key(write.kind, write.name), write.value) for write in writes]
+
+    def _put_row(self, key: str, value: bytes) -> bool:
+        (stored, made) = revisions_of([self._rows.get(key), value])
+        if stored != made - 1:
+            return False
+        self._rows[key] = value
+        return True
+
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """See `Store.put_names`."""
         for kind, new in names.items():
@@ -155,6 +185,18 @@ class MemoryStore:
     async def figures(self, key: str) -> dict[str, bytes]:
         """See `Store.figures`."""
         return dict(self._figures.get(key, {}))
+
+    async def add_behaviour(self, epoch: int, as_of_ms: int, counts: Mapping[str, float]) -> None:
+        """See `Store.add_behaviour`."""
+        known = self._behaviour[epoch]
+        for name, count in counts.items():
+            known[name] = known.get(name, 0.0) + count
+        self._behaviour_ms = max(self._behaviour_ms, as_of_ms)
+
+    async def behaviour(self) -> tuple[int, dict[int, dict[str, float]]]:
+        """See `Store.behaviour`."""
+        epochs = epochs_read(self._behaviour_ms)
+        return self._behaviour_ms, {epoch: dict(self._behaviour[epoch]) for epoch in epochs}
 
     async def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """See `Store.scan`."""

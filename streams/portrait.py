@@ -49,6 +49,7 @@ def portrait(profile: Profile, now_ms: int) -> list[str]:
         ("value", _value(facts["value"], profile.as_of_ms)),
         ("rhythm", _rhythm(facts["rhythm"])),
         ("sessions", _sessions(facts["sessions"])),
+        ("journey", _journey(facts.get("journey"))),
         ("scores", _scores(facts["intent"])),
         *_ties(profile),
         *_traits(profile),
@@ -194,6 +195,17 @@ def _sessions(sessions: Part) -> str:
     if sessions["late_events"]:
         parts.append(f"{_count(sessions['late_events'], 'late event')}")
     return ", ".join(parts)
+
+
+def _journey(journey: Part | None) -> str:
+    if journey is None or not sum(journey["reached"]):
+        return ""
+    looked, _, bought = journey["reached"]
+    carts = journey["carts"]
+    return (
+        f"at {journey['step']}, the latest session came to {journey['stage']}, about a month: "
+        f"{looked:.1f} sessions looked, {carts:.1f} came to the cart, {bought:.1f} bought"
+    )
 
 
 def _scores(intent: Part) -> str:

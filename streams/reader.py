@@ -13,6 +13,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 import numpy as np
 
+from profiler.behaviour.crowd import crowd_from
+from profiler.behaviour.layout import epochs_read
+from profiler.behaviour.report import Behaviour, behaviour_of
 from profiler.errors import ConfigurationError, CorruptState
 from profiler.privacy.pseudonym import Pseudonymiser
 from profiler.trait_values import trait_digest, trait_name
@@ -21,7 +24,15 @@ from streams.mixing import MIXED_SLICES, mixed_direction, mixed_lists, shares
 from streams.profile import Layout as Layout  # its users get all three with the reader
 from streams.profile import Profile as Profile
 from streams.profile import Quarantine as Quarantine
-from streams.store import names_key, profile_key, spec_key, traits_key
+from streams.store import (
+    BEHAVIOUR_AS_OF,
+    BEHAVIOUR_KEY,
+    behaviour_key,
+    names_key,
+    profile_key,
+    spec_key,
+    traits_key,
+)
 
 NAMES_CACHED_MAX: Final = 100_000
 LINKS_LONG: Final = 2
@@ -89,6 +100,24 @@ class ProfileReader:
         if with_names:
             yield from self._learn_names(t for profile in everybody for t in _tokens(profile))
         return [None if one is None else self._mixed(self._dressed(one), close) for one in bare]
+
+    def names(self, kind: str, tokens: Sequence[str]) -> Steps[list[str]]:
+        """Readable names of tokens (hex), these themselves where the store has none."""
+        yield from self._learn_names((kind, token) for token in tokens)
+        return [self._names.get((kind, token), token) for token in tokens]
+
+    def behaviour(self, cohort: str) -> Steps[Behaviour | None]:
+        """Figures of the crowd, in two round trips; None where nothing was counted yet."""
+        (found,) = yield [("ZSCORE", BEHAVIOUR_KEY, BEHAVIOUR_AS_OF)]
+        as_of_ms = int(float(found or 0))
+        epochs = epochs_read(as_of_ms)
+        counts = yield [("HGETALL", behaviour_key(epoch)) for epoch in epochs]
+        fields = {
+            epoch: {name.decode(): float(count) for name, count in entries.items()}
+            for epoch, entries in zip(epochs, counts, strict=True)
+        }
+        behaviour = behaviour_of(crowd_from(fields, as_of_ms), cohort)
+        return behaviour if behaviour.cohorts else None
 
     def _read(
         self, pids: Sequence[str], *, with_traits: bool = False

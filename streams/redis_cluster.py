@@ -29,12 +29,13 @@ from streams.redis_commands import (
     packed_calls,
     packed_marks,
     packed_reads,
+    packed_rows,
     packed_views,
 )
 from streams.redis_durability import Marks
 from streams.redis_exchange import connections_to, leased, pipelined
 from streams.redis_incarnations import Incarnations
-from streams.store import MARK_KEY, Write, state_key
+from streams.store import MARK_KEY, RowWrite, Write, state_key
 
 HOPS_MAX: Final = 5
 """How often one command is followed; slots that move faster than that are waited for."""
@@ -169,6 +170,12 @@ class Cluster:
             _Batch(slots, [SCRIPT_LOAD], lambda at: packed_calls([writes[n] for n in at], tail))
         )
         return [reply == 1 for reply in replies]
+
+    def put_rows(self, writes: Sequence[RowWrite], ttl_ms: int) -> list[bool]:
+        """See `Servers.put_rows`."""
+        slots = [key_slot(write.name.encode()) for write in writes]
+        batch = _Batch(slots, [], lambda at: packed_rows([writes[n] for n in at], ttl_ms))
+        return [reply == 1 for reply in self._exchange(batch)]
 
     def until_durable(self) -> bool:
         """See `Servers.until_durable`: all servers that own a slot have it on disk."""

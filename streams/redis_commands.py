@@ -13,15 +13,18 @@ from typing import Final, TypeVar
 
 import hiredis
 
+from profiler.recommendation.stored import REVISION_BYTES
 from profiler.state import revision_bytes
 from streams.store import (
     LOAD_TTL_S,
     Erasure,
     Move,
     ProfileWrite,
+    RowWrite,
     Write,
     mark_key,
     profile_key,
+    row_key,
     state_key,
     traits_key,
 )
@@ -69,6 +72,10 @@ ERASE_SCRIPT: Final = b"""\
 if redis.call('GETRANGE', KEYS[1], 9, 16) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('SET', KEYS[1], ARGV[2])
+return 1"""
+ROW_SCRIPT: Final = b"""\
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1"""
 _WRITE_SHA: Final = hashlib.sha1(WRITE_SCRIPT, usedforsecurity=False).hexdigest().encode()
 _WRITE_HEAD: Final = b"*13\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n2\r\n" % _WRITE_SHA
@@ -132,6 +139,19 @@ def packed_calls(writes: Sequence[Write], tail: bytes) -> Iterator[Request]:
                 parts += _packed_move(write, tail)
             else:
                 parts.append(_packed_erasure(write))
+        yield b"".join(parts), len(chunk)
+
+
+def packed_rows(writes: Sequence[RowWrite], ttl_ms: int) -> Iterator[Request]:
+    """Write rows of statistics, in chunks. A reply is 1 where written, 0 where refused."""
+    for chunk in chunks(writes, CHUNK_COMMANDS):
+        parts = []
+        for write in chunk:
+            made = int.from_bytes(write.value[:REVISION_BYTES], "little")
+            before = (made - 1).to_bytes(REVISION_BYTES, "little") if made > 1 else b""
+            key = row_key(write.kind, write.name)
+            words = (before, write.value, b"%d" % ttl_ms)
+            parts.append(_pack(b"EVAL", ROW_SCRIPT, b"1", key, *words))
         yield b"".join(parts), len(chunk)
 
 

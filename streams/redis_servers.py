@@ -14,12 +14,19 @@ import redis
 
 from profiler.errors import ConfigurationError
 from streams.redis_cluster import Cluster
-from streams.redis_commands import Request, packed_marks, packed_reads, packed_views, packed_writes
+from streams.redis_commands import (
+    Request,
+    packed_marks,
+    packed_reads,
+    packed_rows,
+    packed_views,
+    packed_writes,
+)
 from streams.redis_durability import Marks
 from streams.redis_errors import SETTING
 from streams.redis_exchange import connections, leased, pipelined
 from streams.redis_incarnations import Incarnations
-from streams.store import MARK_KEY, Write, state_key
+from streams.store import MARK_KEY, RowWrite, Write, state_key
 
 
 class Servers(Protocol):
@@ -49,6 +56,9 @@ class Servers(Protocol):
 
     def commit(self, writes: Sequence[Write]) -> list[bool]:
         """See `Store.commit`."""
+
+    def put_rows(self, writes: Sequence[RowWrite], ttl_ms: int) -> list[bool]:
+        """See `Store.put_rows`."""
 
     def until_durable(self) -> bool:
         """See `Store.until_durable`."""
@@ -115,6 +125,10 @@ class SingleServer:
         replies = self._exchange(packed_writes(writes, self._tail))
         # The first reply is that of SCRIPT LOAD.
         return [reply == 1 for reply in islice(replies, 1, None)]
+
+    def put_rows(self, writes: Sequence[RowWrite], ttl_ms: int) -> list[bool]:
+        """See `Servers.put_rows`."""
+        return [reply == 1 for reply in self._exchange(packed_rows(writes, ttl_ms))]
 
     def until_durable(self) -> bool:
         """See `Servers.until_durable`."""

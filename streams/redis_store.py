@@ -19,26 +19,33 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import ResponseError
 
-from streams.redis_commands import chunks, packed_tail
+from profiler.behaviour.layout import epochs_read
+from streams.redis_commands import packed_tail
 from streams.redis_errors import checked_url, our_errors
+from streams.redis_names import put_names
 from streams.redis_servers import Servers, open_servers
 from streams.store import (
+    BEHAVIOUR_AS_OF,
+    BEHAVIOUR_KEY,
+    BEHAVIOUR_TTL_S,
     LOADS_KEY,
     NAMES_MAX,
     SCAN_CHUNK,
     TOPICS_KEY,
     Durability,
+    RowWrite,
     Write,
+    behaviour_key,
     name_field,
     names_key,
     reached_key,
+    row_key,
     spec_key,
     state_key,
     traits_key,
 )
 
 THREADS: Final = 4
-NAMES_PER_COMMAND: Final = 1_000
 FIGURES_TTL_S: Final = 86_400
 
 _Result = TypeVar("_Result")
@@ -142,9 +149,25 @@ class RedisStore:
         """See `Store.put_load`."""
         await self._with(lambda servers: servers.commands.hset(LOADS_KEY, mark, progress))
 
+    async def rows(self, kind: str, names: Sequence[str]) -> list[bytes | None]:
+        """See `Store.rows`."""
+        if not names:
+            return []
+        return await self._with(lambda servers: servers.load(names, partial(row_key, kind)))
+
+    async def put_rows(self, writes: Sequence[RowWrite]) -> list[bool]:
+        """See `Store.put_rows`."""
+        if not writes:
+            return []
+        ttl_ms = self._state_ttl_s * 1_000
+        return await self._with(lambda servers: servers.put_rows(writes, ttl_ms))
+
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """See `Store.put_names`. The bound is checked before, so two round trips."""
-        await self._with(lambda servers: self._put_names(servers.commands, names))
+        bound, ttl_s = self._names_max, 2 * self._state_ttl_s
+        self._names_dropped += await self._with(
+            lambda servers: put_names(servers.commands, names, bound, ttl_s)
+        )
 
     async def names(self, kind: str, hashes: Sequence[int]) -> list[str | None]:
         """See `Store.names`."""
@@ -203,6 +226,35 @@ class RedisStore:
         """See `Store.figures`."""
         found: dict[bytes, bytes] = await self._with(lambda servers: servers.commands.hgetall(key))
         return {field.decode(): value for field, value in found.items()}
+
+    async def add_behaviour(self, epoch: int, as_of_ms: int, counts: Mapping[str, float]) -> None:
+        """See `Store.add_behaviour`."""
+        key = behaviour_key(epoch)
+
+        def add(servers: Servers) -> None:
+            pipeline = servers.commands.pipeline(transaction=False)
+            for name, count in counts.items():
+                pipeline.hincrbyfloat(key, name, count)
+            pipeline.zadd(BEHAVIOUR_KEY, {BEHAVIOUR_AS_OF: as_of_ms}, gt=True)
+            for written in (key, BEHAVIOUR_KEY):
+                pipeline.expire(written, BEHAVIOUR_TTL_S)
+            pipeline.execute()
+
+        await self._with(add)
+
+    async def behaviour(self) -> tuple[int, dict[int, dict[str, float]]]:
+        """See `Store.behaviour`."""
+
+        def read(servers: Servers) -> float | None:
+            found: float | None = servers.commands.zscore(BEHAVIOUR_KEY, BEHAVIOUR_AS_OF)
+            return found
+
+        as_of_ms = int(await self._with(read) or 0)
+        epochs = {e: await self.figures(behaviour_key(e)) for e in epochs_read(as_of_ms)}
+        return as_of_ms, {
+            epoch: {name: float(count) for name, count in counts.items()}
+            for epoch, counts in epochs.items()
+        }
 
     async def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """See `Store.scan`. Remembers every pid: about 130 MB per million profiles."""
@@ -268,23 +320,6 @@ class RedisStore:
             with self._opening:
                 servers = self._opened = self._opened or self._open()
         return servers
-
-    def _put_names(self, commands: Any, names: Mapping[str, Mapping[int, str]]) -> None:
-        pipeline = commands.pipeline(transaction=False)
-        for kind in names:
-            pipeline.hlen(names_key(kind))
-        for (kind, new), n_known in zip(names.items(), pipeline.execute(), strict=True):
-            key = names_key(kind)
-            fields = [(name_field(token_hash), name) for token_hash, name in new.items()]
-            room = max(0, self._names_max - n_known)
-            if room < len(fields):
-                known = commands.hmget(key, [field for field, _ in fields])
-                fields = [f for f, old in zip(fields, known, strict=True) if old is None]
-                self._names_dropped += max(0, len(fields) - room)
-            for chunk in chunks(fields[:room], NAMES_PER_COMMAND):
-                pipeline.hset(key, mapping=dict(chunk))
-            pipeline.expire(key, 2 * self._state_ttl_s)
-        pipeline.execute()
 
 
 def _run(work: Callable[[], _Result]) -> _Result:

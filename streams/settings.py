@@ -175,6 +175,15 @@ class Settings(EventSettings, frozen=True, kw_only=True):
         float,
         Meta(gt=0, le=3_600, description="time between writes of model figures, s"),
     ] = 10.0
+    statistics_interval_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3_600,
+            description="time between merges of what people touch into the statistics that "
+            "recommendations are made from, s; 0: none are kept",
+        ),
+    ] = 2.0
 
     def __post_init__(self) -> None:
         if len(self.pseudonym_key.reveal()) < PSEUDONYM_KEY_CHARACTERS_MIN:

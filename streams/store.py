@@ -24,6 +24,13 @@ LOADS_KEY: Final = "profiler:loads"
 LOAD_TTL_S: Final = 7 * 86_400
 """How long a profile's mark outlives its write: a load that stops must go on before."""
 
+BEHAVIOUR_KEY: Final = "profiler:behaviour"
+"""Sorted set of one member, `BEHAVIOUR_AS_OF`: the greatest time that figures of the crowd know."""
+
+BEHAVIOUR_AS_OF: Final = "as_of"
+BEHAVIOUR_TTL_S: Final = 280 * 86_400
+"""Ten of the longest half-lives of what is counted: what nobody has added to since is forgotten."""
+
 MARK_KEY: Final = "profiler:mark"
 """What `Store.until_durable` writes and waits for; in a cluster ``profiler:mark:{<n>}``."""
 
@@ -104,6 +111,22 @@ class Move(Struct, frozen=True, gc=False):
 Write = ProfileWrite | Move | Erasure
 
 
+class RowWrite(Struct, frozen=True, gc=False):
+    """The next revision of a row of statistics, which all workers share.
+
+    Parameters
+    ----------
+    kind, name
+        Of which table, and of what: see `row_key`.
+    value
+        Begins with the revision that this write makes, 8 bytes, little-endian.
+    """
+
+    kind: str
+    name: str
+    value: bytes
+
+
 class Store(Protocol):
     """Where profiles live.
 
@@ -157,6 +180,18 @@ class Store(Protocol):
     async def put_load(self, mark: str, progress: bytes) -> None:
         """Keep how far a load of history is. It never expires."""
 
+    async def rows(self, kind: str, names: Sequence[str]) -> list[bytes | None]:
+        """Return rows of statistics in the order of `names`, None where there is none."""
+
+    async def put_rows(self, writes: Sequence[RowWrite]) -> list[bool]:
+        """Write each row if its stored revision is the one before: one round trip.
+
+        Returns
+        -------
+        list of bool
+            True where written, False where another writer was there first.
+        """
+
     async def put_names(self, names: Mapping[str, Mapping[int, str]]) -> None:
         """Keep readable names by kind and token hash, a bounded number of each kind."""
 
@@ -192,6 +227,25 @@ class Store(Protocol):
 
     async def figures(self, key: str) -> dict[str, bytes]:
         """All fields of a hash of figures, empty where there is none."""
+
+    async def add_behaviour(self, epoch: int, as_of_ms: int, counts: Mapping[str, float]) -> None:
+        """Add to the figures of the crowd, which many workers do in any order.
+
+        If it raises, some may have been added.
+
+        Parameters
+        ----------
+        epoch
+            Number of the landmark that the counts are relative to (`profiler.behaviour.crowd`).
+        as_of_ms
+            Greatest time of an event that was counted; the greatest that anybody told is kept.
+        """
+
+    async def behaviour(self) -> tuple[int, dict[int, dict[str, float]]]:
+        """What `add_behaviour` kept: greatest time, and counts by epoch, of its and the one before.
+
+        A worker does not need it.
+        """
 
     def scan(self) -> AsyncIterator[list[tuple[str, bytes]]]:
         """Every (pid, state), once, in chunks; what is written meanwhile may be missed."""
@@ -230,6 +284,17 @@ def traits_key(pid: str) -> str:
     return f"traits:{{{pid}}}"
 
 
+def row_key(kind: str, name: str) -> str:
+    """Key of a row of statistics: of an item, a category, the items of a category, or a shelf.
+
+    Examples
+    --------
+    >>> row_key("item", name_field(255))
+    'item:{00000000000000ff}'
+    """
+    return f"{kind}:{{{name}}}"
+
+
 def mark_key(pid: str, mark: str) -> str:
     """Key of a profile's mark of a load."""
     return f"loaded:{{{pid}}}:{mark}"
@@ -254,6 +319,11 @@ def name_field(token_hash: int) -> str:
 def reached_key(topic: str) -> str:
     """Key of how far the states know the partitions of a topic of events."""
     return f"profiler:reached:{topic}"
+
+
+def behaviour_key(epoch: int) -> str:
+    """Key of the figures of the crowd that are relative to a landmark."""
+    return f"{BEHAVIOUR_KEY}:{epoch}"
 
 
 def spec_key(spec_hash: str) -> str:

@@ -36,6 +36,7 @@ from streams.limits import Limits as Limits  # whoever builds a worker needs it 
 from streams.log import get_logger
 from streams.metrics import BatchFigures, Metrics
 from streams.patience import Patience
+from streams.recommending import Recommending
 from streams.registry import learn_schemas
 from streams.store import Store
 from streams.tasks import together
@@ -132,6 +133,7 @@ class Worker:
         )
         self._acknowledgements = Acknowledgements(store, self._patience, limits.durable_after_s)
         self._figures = Figures(store, bank, metrics, worker_id)
+        self._recommending = Recommending(store, worker_id, limits.statistics_interval_s)
         self._inbox = Inbox(limits.queue_events_max)
         self._written = asyncio.Event()
         self._written.set()
@@ -184,6 +186,9 @@ class Worker:
             for number in numbers:
                 self._metrics.forget_partition(number)
             _log.info("revoked", partitions=numbers)
+        # A worker that stops comes this way, too.
+        with contextlib.suppress(StoreUnavailable):
+            await self._figures.crowd.publish()
 
     async def ping(self) -> None:
         """Ask the store for an answer."""
@@ -204,8 +209,10 @@ class Worker:
                 await self._publish_layout()
                 if is_first:
                     await self._patience.until_done(self._figures.restore)
+                    await self._patience.until_done(self._recommending.restore)
                 is_first = False
-                await together(self._loop(), self._acknowledgements.run(), self._report())
+                beside = (self._acknowledgements.run(), self._report(), self._recommending.run())
+                await together(self._loop(), *beside)
             except StoreRestarted as fault:
                 await self._start_over(rewind, fault)
 
@@ -292,6 +299,8 @@ class Worker:
     def _observe(self, work: Work, n_refused: int) -> None:
         """Tell what a batch did, once all of it is readable."""
         now_s = time.time()
+        self._recommending.observe(work.processed.seen)
+        self._figures.crowd.count(work.processed.crowds)
         prepared, outcomes = work.prepared, work.processed.outcomes
         # A record without a timestamp, or with one from a faster clock, has no delay to speak of.
         readable_s = now_s - prepared.stamped_ms[prepared.stamped_ms > 0] / 1000
@@ -329,3 +338,4 @@ class Worker:
                 self._updater.expire(int(time.time() * 1000))
             with contextlib.suppress(StoreUnavailable):
                 await self._figures.publish()
+                await self._recommending.publish()

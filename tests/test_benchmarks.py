@@ -118,7 +118,7 @@ def test_what_is_allowed_follows_the_settings() -> None:
     settings = Settings(pseudonym_key=Secret(KEY))
     larger = msgspec.structs.replace(settings, arena_rows=200_000, queue_events_max=1_000_000)
 
-    assert allowed_bytes(settings, 0.0) < 1.6e9
+    assert allowed_bytes(settings, 0.0) < 1.8e9
     assert allowed_bytes(larger, 0.0) > allowed_bytes(settings, 0.0) + 0.8e9
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from profiler.behaviour.layout import COHORTS, EPOCH_MS, PARTS, WIDTH
 from profiler.contracts.document import VERSION, to_json
+from profiler.contracts.redis_rows import MIXES, ROWS, SHELVES
 from profiler.privacy.pseudonym import PID_LENGTH
 from profiler.spec import DEFAULT_SPEC, ROW_BYTES_MAX
 from profiler.tokens import NAMED_KINDS
@@ -45,12 +47,17 @@ def redis_keys() -> dict[str, bytes]:
             _NAMES,
             _MODELS,
             _METRICS,
+            _BEHAVIOUR,
+            _BEHAVIOUR_TIME,
             _MARK,
             _TOPICS,
             _REACHED,
             _LOADS,
             _LOADED,
             _TRAITS,
+            ROWS,
+            SHELVES,
+            MIXES,
         ],
     }
     return {"redis-keys.json": to_json(document)}
@@ -221,6 +228,41 @@ _METRICS: Final[dict[str, Any]] = {
     "entries_max": 64,
     "description": "Figures of a worker, the same as on its /metrics page.",
     "fields": {"<figure>": {"encoding": "text", "bytes_max": 1_024}},
+}
+_BEHAVIOUR: Final[dict[str, Any]] = {
+    "key": "profiler:behaviour:<epoch>",
+    "pattern": "^profiler:behaviour:[0-9]{1,5}$",
+    "type": "hash",
+    "readers": "anyone",
+    "ttl": "280 days, renewed by every write",
+    "entries_max": len(COHORTS) * WIDTH,
+    "description": (
+        "Decayed counts of what the crowd does, relative to the landmark epoch × "
+        f"{EPOCH_MS} ms. Workers only ever add. Nothing of any one person."
+    ),
+    "fields": {
+        "<cohort>:<part>:<place>": {
+            "encoding": "decimal number",
+            "bytes_max": 64,
+            "parts": {
+                part.name: {"length": part.length, "half_life_ms": part.half_life_ms}
+                for part in PARTS.values()
+            },
+            "description": (
+                "value at t = count · 2^(−(t − landmark) / half-life), of the epoch of the "
+                "greatest time and the one before together"
+            ),
+        }
+    },
+}
+_BEHAVIOUR_TIME: Final[dict[str, Any]] = {
+    "key": "profiler:behaviour",
+    "pattern": "^profiler:behaviour$",
+    "type": "zset",
+    "readers": "anyone",
+    "ttl": "280 days, renewed by every write",
+    "entries_max": 1,
+    "description": "as_of: the greatest time of an event that the crowd's figures know, ms.",
 }
 _TOPICS: Final[dict[str, Any]] = {
     "key": "profiler:topics",

@@ -114,25 +114,25 @@ class Chosen(Struct, frozen=True):
         Its name.
     make
         Makes it afresh.
-    recall
+    ndcg
         Of each variant on the head, in their order.
     """
 
     family: str
     make: Callable[[], Baseline]
-    recall: tuple[float, ...]
+    ndcg: tuple[float, ...]
 
 
 def choose(log: Log, family: Family, protocol: Protocol, fallback_ms: float) -> Chosen:
-    """Choose the variant with the best recall on the events that are not scored.
+    """Choose the best variant on the events that are not scored.
 
-    The head is a log of its own: its first tenth is learnt only, and retraining falls on its own
-    tenths or days.
+    By NDCG, which rewards both a hit, as recall does, and its place, as MRR does. The head is a log
+    of its own: its first tenth is learnt only, and retraining falls on its own tenths or days.
     """
     variants = [partial(variant, fallback_ms) for variant in family.variants]
     if len(variants) == 1:
         return Chosen(family.name, variants[0], ())
     head = log.head(int(len(log) * protocol.skip))
     within = Protocol(k=protocol.k, once=protocol.once)
-    recall = [rankings(head, variant(), within).recall() for variant in variants]
-    return Chosen(family.name, variants[int(np.argmax(recall))], tuple(recall))
+    ndcg = [rankings(head, variant(), within).ndcg() for variant in variants]
+    return Chosen(family.name, variants[int(np.argmax(ndcg))], tuple(ndcg))

@@ -114,6 +114,10 @@ class Rankings:
         """Share of rankings that have what came; NaN without any."""
         return _mean(self.hits(self.lists.shape[1]))
 
+    def ndcg(self) -> float:
+        """Mean gain; NaN without any."""
+        return _mean(self.gain())
+
     def figures(self, n_items: int) -> Figures:
         """Means over all rankings; NaN without any.
 
@@ -127,7 +131,7 @@ class Rankings:
             events=len(self),
             recall=self.recall(),
             mrr=_mean(self.reciprocal()),
-            ndcg=_mean(self.gain()),
+            ndcg=self.ndcg(),
             hit_1=_mean(self.hits(1)),
             hit_3=_mean(self.hits(3)),
             coverage=np.count_nonzero(ranked != MISSED) / n_items,

@@ -12,6 +12,7 @@ from profiler.facets.contract import Facet
 from profiler.facets.core import Core
 from profiler.facets.intent import Intent
 from profiler.facets.interest import Interest
+from profiler.facets.journey import Journey
 from profiler.facets.quarantine import Quarantine
 from profiler.facets.rhythm import Rhythm
 from profiler.facets.sessions import Sessions
@@ -20,7 +21,7 @@ from profiler.facets.trail import Trail
 from profiler.facets.value import Value
 
 _BEFORE: Final[tuple[Facet, ...]] = (Interest(), Activity(), Value(), Rhythm(), Sessions())
-_AFTER: Final[tuple[Facet, ...]] = (Core(), Social(), Quarantine(), Trail())
+_AFTER: Final[tuple[Facet, ...]] = (Core(), Social(), Quarantine(), Trail(), Journey())
 
 FACETS: Final[tuple[Facet, ...]] = (
     *_BEFORE,

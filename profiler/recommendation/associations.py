@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.columns import DAY_MS, HOUR_MS, Floats, Hashes, Ints
+from profiler.columns import DAY_MS, HOUR_MS, Hashes, Ints
 from profiler.tokens import DIMENSIONS
 
 NEIGHBOURS_MAX: Final = 128
@@ -97,7 +97,7 @@ class TokenRows(NamedTuple):
 
     def at(self, index: NDArray[np.intp] | slice) -> TokenRows:
         """Some of these rows."""
-        return TokenRows(*(part[index] for part in self))
+        return TokenRows(self.heads[index], self.neighbours[index], self.weights[index])
 
     @staticmethod
     def empty(n: int) -> TokenRows:
@@ -214,9 +214,7 @@ class Associations:
         size = len(self._rows.heads)
         if n > size:
             more = TokenRows.empty(max(n, 2 * size) - size)
-            self._rows = TokenRows(
-                *(np.concatenate(parts) for parts in zip(self._rows, more, strict=True))
-            )
+            self._rows = joined((self._rows, more))
 
     def _advance(self, slots: NDArray[np.intp], ts: Ints) -> None:
         """Bring rows that are about to be added to, to the time of the latest addition."""
@@ -242,7 +240,7 @@ class Associations:
         for name, half_life_ms in _DECAYED:
             np.add.at(heads[name], own, np.exp2(-age_ms / half_life_ms))
 
-    def _join(self, a: NDArray[np.intp], b: Hashes, weight: Floats) -> None:
+    def _join(self, a: NDArray[np.intp], b: Hashes, weight: NDArray[np.floating]) -> None:
         """Add weight between the row at `a` and the token `b`, for P pairs."""
         if not len(a):
             return
@@ -258,7 +256,7 @@ class Associations:
         self._rows.weights[a[known], place[known]] += weight[known]
         self._insert(a[~known], b[~known], weight[~known])
 
-    def _insert(self, a: NDArray[np.intp], b: Hashes, weight: Floats) -> None:
+    def _insert(self, a: NDArray[np.intp], b: Hashes, weight: NDArray[np.floating]) -> None:
         """Take new neighbours in, one of each row at a time: the weakest one makes way."""
         rank = np.arange(len(a)) - np.searchsorted(a, a)
         neighbours, weights = self._rows.neighbours, self._rows.weights
@@ -269,6 +267,15 @@ class Associations:
             place = weights[row].argmin(axis=1)
             neighbours[row, place] = b[now]
             weights[row, place] = weight[now]
+
+
+def joined(parts: Sequence[TokenRows]) -> TokenRows:
+    """Rows of all parts, one after another."""
+    return TokenRows(
+        np.concatenate([part.heads for part in parts]),
+        np.concatenate([part.neighbours for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+    )
 
 
 def decayed(rows: TokenRows, as_of: Ints | int) -> TokenRows:

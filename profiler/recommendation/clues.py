@@ -21,7 +21,7 @@ COUNT_PRIOR: Final = 5.0
 
 TRAIL_CLUES: Final = (
     *("touched", "touched_place", "touched_lately", "touched_just_now", "touched_last"),
-    *("favourite", "goes_with", "goes_with_rare", "goes_with_log", "goes_with_rare_log"),
+    *("goes_with", "goes_with_rare", "goes_with_log", "goes_with_rare_log"),
     *("goes_with_both", "goes_with_touched", "popular", "trending", "popular_log"),
 )
 CATEGORY_CLUES: Final = (
@@ -51,13 +51,10 @@ class Past(Struct, frozen=True):
     ----------
     items, categories
         Trails: hashes, latest first.
-    favourites
-        Weights of the heaviest tokens.
     """
 
     items: tuple[int, ...]
     categories: tuple[int, ...]
-    favourites: dict[int, float]
 
 
 class Known(Struct, frozen=True):
@@ -101,12 +98,11 @@ def joint(trail: TokenRows, now_ms: int) -> Joint:
 
 def trail_clues(
     past: tuple[int, ...],
-    favourites: dict[int, float],
     found: Joint,
     candidates: TokenRows,
     now_ms: int,
 ) -> Floats:
-    """(M, 15) what trail and popularity say of M candidates; see `TRAIL_CLUES`.
+    """(M, 14) what trail and popularity say of M candidates; see `TRAIL_CLUES`.
 
     Parameters
     ----------
@@ -125,23 +121,21 @@ def trail_clues(
         x[:, 2] = touched * 0.9**place
         x[:, 3] = touched * 0.5**place
         x[:, 4] = match[:, 0]
-        weights = [favourites.get(token, 0.0) for token in ids.tolist()]
-        x[:, 5] = np.log1p(weights)
         near, wide = _found(found, ids)
         count = heads["count"]
         near /= count + COUNT_PRIOR
         wide /= np.sqrt(count + 1)
-        x[:, 6] = near / (near.max(initial=0.0) + 1e-9)
-        x[:, 7] = wide / (wide.max(initial=0.0) + 1e-9)
-        x[:, 8] = np.log(near + _SHARE_MIN) * _LOG_SCALE
-        x[:, 9] = np.log(wide + _SHARE_MIN) * _LOG_SCALE
-        x[:, 10] = np.sqrt(near * wide)
-        x[:, 11] = x[:, 6] * touched
+        x[:, 5] = near / (near.max(initial=0.0) + 1e-9)
+        x[:, 6] = wide / (wide.max(initial=0.0) + 1e-9)
+        x[:, 7] = np.log(near + _SHARE_MIN) * _LOG_SCALE
+        x[:, 8] = np.log(wide + _SHARE_MIN) * _LOG_SCALE
+        x[:, 9] = np.sqrt(near * wide)
+        x[:, 10] = x[:, 5] * touched
     popular = touched_at(heads, "slow", SLOW_HALF_LIFE_MS, now_ms)
     trending = touched_at(heads, "fast", FAST_HALF_LIFE_MS, now_ms)
-    x[:, 12] = np.sqrt(popular / (popular.sum() + 1e-9))
-    x[:, 13] = np.sqrt(trending / (trending.sum() + 1e-9))
-    x[:, 14] = np.log(popular + 0.01) * _LOG_SCALE
+    x[:, 11] = np.sqrt(popular / (popular.sum() + 1e-9))
+    x[:, 12] = np.sqrt(trending / (trending.sum() + 1e-9))
+    x[:, 13] = np.log(popular + 0.01) * _LOG_SCALE
     return x
 
 

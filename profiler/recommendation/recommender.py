@@ -123,13 +123,13 @@ def rank_items(past: Past, shelf: Shelf, now_ms: int, exclude: Collection[int] =
     if past.items and len(shelf):
         sources.append(shelf.alike(trail_content(known.trail), ALIKE))
     candidates = yield from _heads(np.concatenate(sources), shelf, exclude)
-    x = trail_clues(past.items, past.favourites, found, candidates, now_ms)
+    x = trail_clues(past.items, found, candidates, now_ms)
     more = category_clues(past, known, candidates, x[:, 0])
     return Ranked(candidates.heads["id"], np.hstack([x, more]))
 
 
-def rank_categories(past: Past, shelf: Shelf, now_ms: int) -> Steps:
-    """Rank in which category a person may be next."""
+def rank_categories(past: Past, shelf: Shelf, now_ms: int, exclude: Collection[int] = ()) -> Steps:
+    """Rank in which category a person may be next; see `rank_items`."""
     first = yield Wanted(categories=past.categories)
     found = joint(first.categories, now_ms)
     sources = [
@@ -137,8 +137,8 @@ def rank_categories(past: Past, shelf: Shelf, now_ms: int) -> Steps:
         _strongest(found, GO_WITH_MAX),
         shelf.most(POPULAR, TRENDING),
     ]
-    candidates = yield from _heads(np.concatenate(sources), shelf, (), of_categories=True)
-    x = trail_clues(past.categories, past.favourites, found, candidates, now_ms)
+    candidates = yield from _heads(np.concatenate(sources), shelf, exclude, of_categories=True)
+    x = trail_clues(past.categories, found, candidates, now_ms)
     return Ranked(candidates.heads["id"], x)
 
 
@@ -149,9 +149,10 @@ def _heads(
     tokens = np.unique(tokens[tokens != 0])
     if exclude:
         tokens = tokens[~np.isin(tokens, np.array(list(exclude), dtype=np.uint64))]
-    wanted = tuple(tokens.tolist())
+    heads, found = shelf.heads_of(tokens)
+    wanted = tuple(tokens[~found].tolist())
     answer = yield Wanted(categories=wanted) if of_categories else Wanted(heads=wanted)
-    heads = answer.categories.heads if of_categories else answer.heads
+    heads[~found] = answer.categories.heads if of_categories else answer.heads
     heads["id"] = tokens
     return TokenRows(heads, *TokenRows.empty(0)[1:])
 

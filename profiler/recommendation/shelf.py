@@ -34,7 +34,8 @@ class Shelf:
     """
 
     def __init__(self, heads: NDArray[np.void] | None = None) -> None:
-        self.heads = np.zeros(0, dtype=HEAD) if heads is None else heads
+        heads = np.zeros(0, dtype=HEAD) if heads is None else heads
+        self.heads = heads[np.argsort(heads["id"])]
         self.ids: Hashes = np.ascontiguousarray(self.heads["id"])
         self.content = self.heads["content"].astype(np.float32)
         self.as_of = int(self.heads["as_of"].max(initial=0))
@@ -58,6 +59,16 @@ class Shelf:
         ]
         return Shelf(all_[np.unique(np.concatenate(chosen))])
 
+    def heads_of(self, tokens: Hashes) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """(M,) heads of tokens, and whether each is on the shelf; zeros where it is not."""
+        heads = np.zeros(len(tokens), dtype=HEAD)
+        if not len(self):
+            return heads, np.zeros(len(tokens), dtype=bool)
+        at = np.minimum(np.searchsorted(self.ids, tokens), len(self) - 1)
+        found = self.ids[at] == tokens
+        heads[found] = self.heads[at[found]]
+        return heads, found
+
     def most(self, n_popular: int, n_trending: int) -> Hashes:
         """Tokens touched the most in weeks, then in hours; some may be in both."""
         return np.concatenate(
@@ -79,6 +90,6 @@ def touched_at(heads: NDArray[np.void], name: str, half_life_ms: int, at_ms: int
 
 def _greatest(values: NDArray[np.generic], n: int) -> NDArray[np.intp]:
     """Places of the n greatest values, or of all if there are fewer; in no order."""
-    if len(values) <= n:
-        return np.arange(len(values))
+    if not 0 < n < len(values):
+        return np.arange(min(n, len(values)))
     return np.argpartition(values, len(values) - n)[len(values) - n :]

@@ -215,7 +215,7 @@ LINEAR: Final = np.concatenate(
     [
         np.arange(s.offset, s.offset + s.length)
         for s in SPEC.slices
-        if s.name not in ("interest_focus", "sessions", "intent")
+        if s.name not in ("interest_focus", "sessions", "intent", "journey")
     ]
 )
 """Places of the vector that depend on no order, that of merging included."""

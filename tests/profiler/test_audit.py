@@ -38,6 +38,10 @@ def row_of(person: ReferencePerson) -> np.void:
     row = DEFAULT_SPEC.empty(1)
     for name, number in (person.exact() | person.sessions() | person.quarantine.columns()).items():
         row[name][0] = number
+    for name, value in person.journey.exact().items():
+        row[name][0] = value
+    for name, values in person.journey.sums.items():
+        row[name][0] = np.reshape(values, row[name].shape[1:])
     for name in SUMS:
         row[name][0] = person.sums[name] if row[name].ndim > 1 else person.sums[name][0]
     for kind in TOP_LISTS:

@@ -307,7 +307,9 @@ def test_the_reference_defines_every_column_that_is_audited() -> None:
     tops = {f"interest.{kind}_{part}" for kind in TOP_LISTS for part in ("id", "weight")}
 
     known = person.exact() | person.sessions() | person.quarantine.columns()
-    defined = {*known, *SUMS, *tops, *(f"trail.{kind}" for kind in TRAILS)}
+    journey = {*person.journey.exact(), *person.journey.sums}
+    trails = {f"trail.{kind}" for kind in TRAILS}
+    defined = {*known, *SUMS, *tops, *trails, *journey}
 
     derived = {c.name for c in DEFAULT_SPEC.columns if c.kind == "derived"}
     assert defined | derived | {"core.recent"} == {c.name for c in DEFAULT_SPEC.columns}

@@ -20,7 +20,7 @@ from profiler.spec import DEFAULT_SPEC
 from streams.deadletter import DeadLetter, _headers
 from streams.reader import Layout, Profile
 from streams.settings import TOPICS
-from streams.store import names_key, profile_key, spec_key, state_key
+from streams.store import BEHAVIOUR_KEY, behaviour_key, names_key, profile_key, spec_key, state_key
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 FILES = generate()
@@ -158,7 +158,7 @@ def test_slices_cover_the_vector_without_gap_or_overlap() -> None:
         assert part["offset"] == ends[-1]
         ends.append(part["offset"] + part["length"])
 
-    assert ends[-1] == layout["dims"] == 138
+    assert ends[-1] == layout["dims"] == 146
 
 
 def test_the_documented_keys_are_those_of_the_store() -> None:
@@ -169,6 +169,8 @@ def test_the_documented_keys_are_those_of_the_store() -> None:
     assert re.fullmatch(patterns["state:{pid}"], state_key(pid))
     assert re.fullmatch(patterns["profiler:spec:<hash>"], spec_key(DEFAULT_SPEC.hash))
     assert re.fullmatch(patterns["profiler:names:<kind>"], names_key("brand"))
+    assert re.fullmatch(patterns["profiler:behaviour:<epoch>"], behaviour_key(45))
+    assert re.fullmatch(patterns["profiler:behaviour"], BEHAVIOUR_KEY)
 
 
 def test_every_topic_has_a_channel() -> None:

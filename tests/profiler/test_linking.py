@@ -28,7 +28,7 @@ SUBJECTS = (
     *({"anonymous_id": a} for a in ("a1", "a2", "a3")),
 )
 KINDS = {"user_id": "user", "device_id": "device", "anonymous_id": "anonymous"}
-SEQUENTIAL = ("interest_focus", "sessions", "intent")
+SEQUENTIAL = ("interest_focus", "sessions", "intent", "journey")
 LINEAR = np.concatenate(
     [
         np.arange(s.offset, s.offset + s.length)

@@ -138,7 +138,7 @@ FAMILY: Final = Family(
     tuple(
         partial(Covisitation, reach=reach, is_cosine=is_cosine, fade=fade, both_ways=both_ways)
         for reach, is_cosine, fade, both_ways in product(
-            (5, 20), (False, True), (1.0, 0.9, 0.7), (False, True)
+            (5, 20), (False, True), (1.0, 0.9, 0.7, 0.5), (False, True)
         )
     ),
 )

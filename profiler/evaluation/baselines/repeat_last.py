@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -44,17 +45,22 @@ class RepeatLast:
     ----------
     fallback_ms
         Half-life of the popularity.
+    but_one
+        Whether the very last item comes after the others: where nobody turns to what is already
+        before them, it only takes the first place from another.
     """
 
-    name = "repeat last"
-
-    def __init__(self, fallback_ms: float) -> None:
+    def __init__(self, fallback_ms: float, *, but_one: bool = False) -> None:
+        self.name = "repeat last but one" if but_one else "repeat last"
+        self._but_one = but_one
         self._popularity = Popularity(fallback_ms)
         self._recent = Recent()
 
     def rank(self, person: int, k: int, exclude: Collection[int], ts: int) -> list[int]:
         """Give the person's items, the latest first, then popular ones."""
         own = self._recent.last(person, k + len(exclude))
+        if self._but_one:
+            own = own[1:] + own[:1]
         return filled(own, self._popularity.items(), k, exclude)
 
     def learn(self, person: int, item: int, ts: int) -> None:
@@ -63,4 +69,4 @@ class RepeatLast:
         self._popularity.learn(person, item, ts)
 
 
-FAMILY: Final = Family("repeat last", (RepeatLast,))
+FAMILY: Final = Family("repeat last", (RepeatLast, partial(RepeatLast, but_one=True)))

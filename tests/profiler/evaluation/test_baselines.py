@@ -153,6 +153,14 @@ def test_people_repeat_their_latest_first_then_what_is_popular() -> None:
     assert repeat.rank(5, 1, (), 0) in ([8], [1])
 
 
+def test_what_is_before_them_already_may_come_last() -> None:
+    repeat = RepeatLast(math.inf, but_one=True)
+    for item in (1, 2, 3):
+        repeat.learn(0, item, 0)
+
+    assert repeat.rank(0, 3, (), 0) == [2, 1, 3]
+
+
 @settings(max_examples=30)
 @given(
     st.integers(0, 2**32 - 1),

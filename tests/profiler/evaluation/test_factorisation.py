@@ -77,6 +77,16 @@ def test_incremental_steps_are_those_of_the_papers(negatives: int) -> None:
         assert (np.diff(distance) > -1e-4).all()
 
 
+def test_a_product_above_one_is_as_far_off_as_one_below() -> None:
+    isgd = Isgd(1.0, dims=2)
+    for item in range(3):
+        isgd.learn(0, item, 0)
+    isgd._persons.values[0] = (1.0, 0.0)
+    isgd._items.values[:3, 0] = (1.4, 0.7, 0.5)
+
+    assert isgd.rank(0, 3, (), 0) == [1, 0, 2]
+
+
 def test_incremental_factors_part_two_tastes() -> None:
     log = two_tastes(2_000)
     isgd = Isgd(1.0, dims=10, step=0.1, negatives=2)
@@ -99,7 +109,7 @@ def test_pairwise_ranking_parts_two_tastes() -> None:
 
 
 @needs_implicit
-def test_a_new_person_is_folded_in_as_least_squares_say() -> None:
+def test_a_new_person_is_folded_in_as_least_squares_say(monkeypatch: pytest.MonkeyPatch) -> None:
     log, regularisation, confidence = two_tastes(), 0.5, 4.0
     als = Als(1.0, dims=6, regularisation=regularisation, confidence=confidence)
     for person, item in zip(log.person.tolist(), log.item.tolist(), strict=True):
@@ -113,8 +123,18 @@ def test_a_new_person_is_folded_in_as_least_squares_say() -> None:
     weight = confidence * np.bincount(own, minlength=len(y))
     # `implicit` takes what a pair weighs beyond one as c − 1, and c itself on the right-hand side.
     left = y.T @ y + (y.T * np.maximum(weight - 1.0, 0.0)) @ y + regularisation * np.eye(6)
-    scores = y @ np.linalg.solve(left, y.T @ weight)
-    assert als.rank(99, 10, (), 0) == np.argsort(-scores).tolist()
+    expected = np.linalg.solve(left, y.T @ weight)
+    found: list[NDArray[np.float32]] = []
+    recalculate = als._model.recalculate_user
+
+    def noted(person: int, row: object) -> NDArray[np.float32]:
+        found.append(recalculate(person, row))
+        return found[-1]
+
+    monkeypatch.setattr(als._model, "recalculate_user", noted)
+
+    assert als.rank(99, 10, (), 0) == np.argsort(-(y @ expected)).tolist()
+    assert found[0] == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 @needs_implicit

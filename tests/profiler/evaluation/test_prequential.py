@@ -96,7 +96,7 @@ def test_settings_are_chosen_on_the_head_alone() -> None:
 
     chosen = choose(log, family, Protocol(skip=0.4), fallback_ms=1.0)
 
-    assert chosen.recall == (0.0, 1.0)
+    assert chosen.ndcg == (0.0, 1.0)
     assert rankings(log, chosen.make(), Protocol(skip=0.4)).recall() == 0.0
 
 
