@@ -241,3 +241,28 @@ def close(a: object, b: object) -> bool:
     if isinstance(a, str) or (isinstance(a, list) and a and isinstance(a[0], str)):
         return a == b
     return bool(np.allclose(np.array(a, dtype=float), np.array(b, dtype=float), rtol=1e-9))
+
+
+def test_one_deadline_that_has_passed_does_not_make_the_next_forgotten() -> None:
+    bank = ModelBank(DEFAULT_SPEC)
+    recorder = Recorder(bank)
+    clicks = [
+        {"type": "click", "ts": START_MS, "user_id": "once"},
+        *(
+            {"type": "click", "ts": START_MS + day * DAY_MS, "user_id": "daily"}
+            for day in range(1, 40)
+        ),
+    ]
+
+    for k, click in enumerate(clicks):
+        recorder.apply([record(click, k)])
+
+    labels = recorder.labels()
+    of_once = labels.only(labels.asked_ms == START_MS)
+    assert of_once.task.tolist() == [0, 1, 2]
+    assert of_once.known_ms.tolist() == [
+        START_MS + GAP_MS,
+        START_MS + 7 * DAY_MS,
+        START_MS + 30 * DAY_MS,
+    ]
+    assert of_once.label.tolist() == [0.0, 0.0, 0.0]
