@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from profiler.behaviour.crowd import Crowd, crowd_of
 from profiler.facets.quarantine import held
 from profiler.models.bank import ModelBank
-from profiler.models.purchase import Labels
+from profiler.models.labels import Labels
 from profiler.prepared import Prepared, event_columns
 from profiler.recommendation.seen import Seen, seen_of
 from profiler.spec import Spec

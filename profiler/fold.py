@@ -15,6 +15,7 @@ from profiler.columns import Rows
 from profiler.dedupe import FORWARDED, topic_code
 from profiler.identity import NO_LINKS, Links
 from profiler.models.bank import ModelBank
+from profiler.models.labels import Labels
 from profiler.peers import Peers
 from profiler.pipeline import Processed, process
 from profiler.records import Chunk
@@ -76,6 +77,17 @@ class Fold:
             chunk = Chunk(topic_code(FORWARDED), 0, [], looks=list(looks))
             looks = self._apply(self._preparer.prepare([chunk])).relinked.looks
         return processed
+
+    def expire(self, pids: Sequence[str], now_ms: int) -> Labels:
+        """Labels of these people that were due before a time; cleared in their rows."""
+        stored = self.stored(pids)
+        labels = self._bank.expire(stored.rows, now_ms)
+        self._bank.wait_for(0, pids, stored.rows)
+        values = encode_states(self._spec, stored.rows, stored.rev, stored.fences, stored.links)
+        for pid, value, is_erased in zip(pids, values, stored.erased.tolist(), strict=True):
+            if not is_erased:
+                self.states[pid] = value
+        return labels
 
     def shown(self, pids: Sequence[str]) -> Shown:
         """What readers see of these people."""

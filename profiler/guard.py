@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from profiler.columns import Ints, Rows
 from profiler.events import TYPE_CODES, AnyEvent, Verdict
+from profiler.facets.intent import keep_nothing
 from profiler.facets.quarantine import REASONS, Codes, held, rule, since_ms, verdict_of
 from profiler.records import Record
 
@@ -157,7 +158,7 @@ class Guarding:
         if len(said):
             rule(rows, place[said], verdict[said])
             # What was kept to be learnt of somebody who is held now must not be.
-            rows["intent.pending_n"][held(rows) > 0] = 0
+            keep_nothing(rows, held(rows) > 0)
 
     def done(self, rows: Rows, applied: NDArray[np.intp]) -> Guarded:
         """What became of it all.

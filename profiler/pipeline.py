@@ -27,7 +27,7 @@ from profiler.guard import VERDICT, Guarded, Guarding
 from profiler.identity import Links
 from profiler.linking import Linker, Relinked
 from profiler.models.bank import ModelBank
-from profiler.models.purchase import Labels
+from profiler.models.labels import Labels
 from profiler.peers import Peers
 from profiler.recommendation.seen import Seen
 from profiler.records import RawRecord as RawRecord

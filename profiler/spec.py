@@ -42,7 +42,7 @@ class Spec:
     Examples
     --------
     >>> DEFAULT_SPEC.dims, DEFAULT_SPEC.dtype.itemsize <= ROW_BYTES_MAX
-    (144, True)
+    (146, True)
     """
 
     def __init__(self, facets: tuple[Facet, ...]) -> None:

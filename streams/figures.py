@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import msgspec
-
 from profiler.models.bank import ModelBank
+from profiler.models.scoring import Probabilities
 from streams.crowd import CrowdFigures
 from streams.log import get_logger
-from streams.metrics import Metrics, ModelQuality
+from streams.metrics import Metrics
 from streams.store import Store
 
 WEIGHTS_KEY: Final = "profiler:models:weights"
@@ -48,7 +47,7 @@ class Figures:
         self._store = store
         self._bank = bank
         self._metrics = metrics
-        self._counted = [0, 0]
+        self._counted: dict[str, dict[str, int]] = {}
         self.crowd = CrowdFigures(store)
 
     async def restore(self) -> None:
@@ -56,25 +55,19 @@ class Figures:
         found = (await self._store.figures(WEIGHTS_KEY)).get("weights")
         if found is None:
             return
-        try:
-            self._bank.restore(found)
-        except msgspec.DecodeError as fault:
-            _log.warning("weights_unreadable", fault=str(fault))
+        if reason := self._bank.restore(found):
+            _log.warning("weights_unreadable", fault=reason)
 
     async def publish(self) -> None:
         """Write quality, weights, how the worker fares, and what is new of the crowd."""
-        task = self._bank.purchase
-        figures = task.figures
-        quality = {
-            "log_loss": figures.log_loss(),
-            "roc_auc": figures.roc_auc(),
-            "calibration_error": figures.calibration_error(),
-            "base_rate": figures.base_rate(),
-        }
-        fields = {name: f"{value:.6g}" for name, value in quality.items() if not math.isnan(value)}
-        fields |= {"labels": str(sum(figures.n_labels)), "positives": str(figures.n_labels[1])}
         self.observe()
-        await self._store.put_figures(model_key(task.name), fields)
+        for name, competition in self._bank.competitions.items():
+            served = competition.served
+            quality = {n: f"{v:.6g}" for n, v in served.figures().items() if not math.isnan(v)}
+            fields = quality | {"labels": str(served.n), "candidate": competition.serving}
+            if isinstance(served, Probabilities):
+                fields["positives"] = str(served.n_labels[1])
+            await self._store.put_figures(model_key(name), fields)
         await self._store.put_figures(WEIGHTS_KEY, {"weights": self._bank.export()})
         await self._store.put_figures(worker_key(self._worker_id), self._of_the_worker())
         await self.crowd.publish()
@@ -93,16 +86,12 @@ class Figures:
 
     def observe(self) -> None:
         """Bring the metrics up to date; nothing is written."""
-        task = self._bank.purchase
-        figures = task.figures
-        self._metrics.set_model(
-            task.name,
-            ModelQuality(
-                log_loss=figures.log_loss(),
-                roc_auc=figures.roc_auc(),
-                calibration_error=figures.calibration_error(),
-            ),
-        )
-        new = [now - before for now, before in zip(figures.n_labels, self._counted, strict=True)]
-        self._counted = list(figures.n_labels)
-        self._metrics.count_labels(task.name, {"negative": new[0], "positive": new[1]})
+        for name, competition in self._bank.competitions.items():
+            served = competition.served
+            self._metrics.set_model(name, served.figures())
+            counts = {"all": served.n}
+            if isinstance(served, Probabilities):
+                counts = {"negative": served.n_labels[0], "positive": served.n_labels[1]}
+            before = self._counted.setdefault(name, dict.fromkeys(counts, 0))
+            self._metrics.count_labels(name, {k: n - before[k] for k, n in counts.items()})
+            self._counted[name] = counts

@@ -80,14 +80,6 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
     n_unknown_items: int = 0
 
 
-class ModelQuality(Struct, frozen=True, kw_only=True):
-    """How well a task's answering model predicts, prequentially."""
-
-    log_loss: float
-    roc_auc: float
-    calibration_error: float
-
-
 class Metrics:
     """All metrics of one worker around one registry.
 
@@ -199,6 +191,7 @@ class Metrics:
                 ("log_loss", "Prequential log loss of the answering model."),
                 ("roc_auc", "Prequential area under the ROC curve of the answering model."),
                 ("calibration_error", "Expected calibration error of the answering model."),
+                ("mae", "Prequential mean absolute error of the answering model."),
             )
         }
         self._labels = Counter(
@@ -278,10 +271,11 @@ class Metrics:
         for gauge in (self._lag, self._watermark):
             gauge.remove_by_labels({"partition": str(partition)})
 
-    def set_model(self, task: str, quality: ModelQuality) -> None:
-        """Tell how well a task is predicted."""
+    def set_model(self, task: str, quality: Mapping[str, float]) -> None:
+        """Tell how well a task is predicted, by those figures that it has."""
         for name, gauge in self._quality.items():
-            gauge.labels(task).set(getattr(quality, name))
+            if name in quality:
+                gauge.labels(task).set(quality[name])
 
     def count_labels(self, task: str, n_by_label: Mapping[str, int]) -> None:
         """Count labels that were learnt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -12,10 +13,10 @@ from profiler.batch import Prepared, Preparer
 from profiler.dedupe import partition_number
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.excerpt import about
-from profiler.facets.intent import PENDING
 from profiler.identity import NO_LINKS, Links
 from profiler.models.bank import ModelBank
-from profiler.models.purchase import Labels
+from profiler.models.labels import Labels
+from profiler.models.waiting import Due
 from profiler.peers import Peers
 from profiler.pipeline import Processed, process
 from profiler.records import Chunk
@@ -30,6 +31,9 @@ from streams.work import Work as Work  # what it computes
 from streams.work import rejected_records as rejected_records
 
 Load = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
+
+AWAY_SHARE: Final = 16
+"""Part of the arena that may be filled at once with people who are only looked at for a label."""
 
 
 class Updater:
@@ -97,6 +101,8 @@ class Updater:
             n_repeated = prepared.without(done)
         names = self._preparer.contents.take_new_names()
         lap("decode")
+        # Before anything is applied: whoever comes back late must not hide that it was late.
+        overdue = await self._overdue(load)
         self.arena.begin(prepared.pids)
         slots, peers = await self._everybody(prepared, load)
         stored = self.arena.gather(slots)
@@ -110,8 +116,8 @@ class Updater:
         lap("encode")
         if self.bank is not None:
             self._note_watermarks(prepared)
-            self._await_sessions(self.bank, prepared, processed)
-            self.bank.learn([*processed.labels, self._ended(self.bank, self._watermark_ms)])
+            self._await_labels(self.bank, prepared, processed)
+            self.bank.learn([*overdue, *processed.labels])
         lap("learn")
         updates = tell(self._told, prepared.pids, processed, stored.erased, self.arena, slots)
         return Work(chunks, prepared, processed, writes, names, lap.seconds, updates)
@@ -139,9 +145,14 @@ class Updater:
         return latest
 
     def expire(self, now_ms: int) -> None:
-        """Learn from all sessions that ended before a time."""
-        if self.bank is not None:
-            self.bank.learn([self._ended(self.bank, dict.fromkeys(self._watermark_ms, now_ms))])
+        """Learn from labels that were due before a time, of people whose rows are here."""
+        if self.bank is None:
+            return
+        for code in self._watermark_ms:
+            due = self.bank.due(code, now_ms)
+            here = [one for one in due if one.pid in self.arena]
+            self.bank.waiting.again(code, [one for one in due if one.pid not in self.arena])
+            self.bank.learn([self._expired(self.bank, code, here, now_ms)])
 
     async def _bring(self, pids: list[str], load: Load) -> None:
         values = await load(pids)
@@ -176,19 +187,39 @@ class Updater:
             await self._learn_layouts(list(values.values()))
             peers = Peers.of(values, self.spec, self._layouts)
 
-    def _ended(self, bank: ModelBank, time_ms: Mapping[int, int]) -> Labels:
-        """Take the labels of sessions that are over by the times of their partitions."""
-        due = [
-            (pid, now_ms)
-            for code, now_ms in time_ms.items()
-            for pid in bank.due(code, now_ms)
-            if pid in self.arena
-        ]
-        slots = self.arena.slots([pid for pid, _ in due])
-        pending = self.arena.columns(slots, PENDING)
-        now = np.array([now_ms for _, now_ms in due], dtype=np.int64)
-        labels = bank.purchase.expire(pending, now)
-        self.arena.annotate(slots, {"intent.pending_n": pending["intent.pending_n"]})
+    async def _overdue(self, load: Load) -> list[Labels]:
+        """Take the labels that are due by the watermarks, also of people who have left memory.
+
+        They above all are those who have not come back: without them, all seem to.
+        """
+        bank = self.bank
+        if bank is None:
+            return []
+        parts = []
+        for code, watermark_ms in self._watermark_ms.copy().items():
+            due = bank.due(code, watermark_ms)
+            away = self.arena.missing([one.pid for one in due])
+            later = set(away[self.arena.capacity // AWAY_SHARE :])
+            bank.waiting.again(code, [one for one in due if one.pid in later])
+            due = [one for one in due if one.pid not in later]
+            if away:
+                try:
+                    await self._bring([pid for pid in away if pid not in later], load)
+                except Exception:
+                    bank.waiting.again(code, due)
+                    raise
+            here = [one for one in due if one.pid in self.arena]
+            parts.append(self._expired(bank, code, here, watermark_ms))
+        return parts
+
+    def _expired(self, bank: ModelBank, code: int, due: Sequence[Due], now_ms: int) -> Labels:
+        """Labels of these people, whose rows are here, that were due before a time."""
+        pids = [one.pid for one in due]
+        slots = self.arena.slots(pids)
+        columns = self.arena.columns(slots, bank.kept_columns)
+        labels = bank.expire(columns, now_ms)
+        self.arena.annotate(slots, {name: columns[name] for name in bank.told_columns})
+        bank.wait_for(code, pids, columns)
         return labels
 
     def _note_watermarks(self, prepared: Prepared) -> None:
@@ -198,16 +229,14 @@ class Updater:
             latest = int(prepared.ts[is_behaviour & (prepared.partition == code)].max())
             self._watermark_ms[code] = max(latest, self._watermark_ms.get(code, 0))
 
-    def _await_sessions(self, bank: ModelBank, prepared: Prepared, processed: Processed) -> None:
-        """Wait for the sessions that this batch left open."""
-        rows = processed.rows
-        pending = np.flatnonzero(rows["intent.pending_n"] > 0)
-        home = processed.fences.partition[pending]
-        pids = [prepared.pids[p] for p in processed.place[pending].tolist()]
-        due = rows["intent.pending_due"][pending].tolist()
+    def _await_labels(self, bank: ModelBank, prepared: Prepared, processed: Processed) -> None:
+        """Wait for the labels of those whom this batch changed."""
+        home = processed.fences.partition
+        pids = [prepared.pids[p] for p in processed.place.tolist()]
         for code in np.unique(home).tolist():
-            chosen = np.flatnonzero(home == code).tolist()
-            bank.wait_for(code, [pids[i] for i in chosen], [due[i] for i in chosen])
+            chosen = np.flatnonzero(home == code)
+            of_code = [pids[i] for i in chosen.tolist()]
+            bank.wait_for(code, of_code, processed.rows[chosen])
 
     def _encode(
         self, prepared: Prepared, processed: Processed, links: Mapping[int, Links]

@@ -1,4 +1,4 @@
-"""Facets, one per file. A new one is a new file and a line in `FACETS`.
+"""Facets, one per file. A new one is a new file and its place at the end of `_AFTER`.
 
 The order fixes the vector: each facet's slices follow those of the facet before it.
 """
@@ -20,16 +20,12 @@ from profiler.facets.social import Social
 from profiler.facets.trail import Trail
 from profiler.facets.value import Value
 
+_BEFORE: Final[tuple[Facet, ...]] = (Interest(), Activity(), Value(), Rhythm(), Sessions())
+_AFTER: Final[tuple[Facet, ...]] = (Core(), Social(), Quarantine(), Trail(), Journey())
+
 FACETS: Final[tuple[Facet, ...]] = (
-    Interest(),
-    Activity(),
-    Value(),
-    Rhythm(),
-    Sessions(),
-    Intent(),
-    Core(),
-    Social(),
-    Quarantine(),
-    Trail(),
-    Journey(),
+    *_BEFORE,
+    Intent(n_known=sum(len(facet.feature_names) for facet in (*_BEFORE, *_AFTER))),
+    *_AFTER,
 )
+"""All of them; what models see of a person are the features of all others than *intent*."""

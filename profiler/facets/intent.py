@@ -1,9 +1,12 @@
-"""Intent: what the models expect this person to do, and the prediction kept to be learnt.
+"""Intent: what the models expect this person to do, and the predictions kept to be learnt.
 
-Its columns are *derived*: the model step of the pipeline writes them, audits leave them out.
+Its columns are *derived*: the model step of the pipeline writes them, audits leave them out. They
+follow from `profiler.models.TASKS`, each task with columns of its own.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -11,28 +14,52 @@ from numpy.typing import NDArray
 
 from profiler.columns import EventColumns, Floats, Rows, Snapshot
 from profiler.facets.contract import Column, Description, Slice, described
+from profiler.models import TASKS
+from profiler.models.inputs import OWN_FEATURES
+from profiler.models.task import COMMON, RIVALS, Task, column, drop
 
-FEATURES = 16
-PENDING = ("intent.pending_x", "intent.pending_p", "intent.pending_n", "intent.pending_due")
-"""Columns of the prediction that is kept to be learnt."""
-_LOG_ODDS_MAX = 10.0
+LOT: Final = "intent.lot"
+"""A number drawn for each person once, from 1 to 65,535: whose labels are learnt where not all can
+be waited for. 0: not drawn yet."""
+
+_LOG_ODDS_MAX: Final = 10.0
 
 
 class Intent(Struct, frozen=True):
-    """Probability of a purchase in this session, and what was predicted before."""
+    """What is predicted of the person by each task, and what was predicted before.
 
+    Parameters
+    ----------
+    n_known
+        Number of features of all facets together.
+    """
+
+    n_known: int
     name: str = "intent"
-    columns: tuple[Column, ...] = (
-        Column("intent.pending_x", "<f4", "derived", (FEATURES,)),
-        Column("intent.pending_p", "<f4", "derived"),
-        Column("intent.pending_n", "<u4", "derived"),
-        Column("intent.pending_due", "<i8", "derived"),
-        Column("intent.score", "<f4", "derived"),
-    )
-    slices: tuple[Slice, ...] = (
-        Slice("intent", 2, "probability; log-odds", labels=("purchase", "purchase_log_odds")),
-    )
+    tasks: tuple[Task, ...] = TASKS
     feature_names: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Those of each task, and the lot."""
+        shapes = {"x": (self.n_known + len(OWN_FEATURES),), "said": (1 + RIVALS,)}
+        return (
+            *(
+                Column(column(task, name), dtype, "derived", shapes.get(name, ()))
+                for task in self.tasks
+                for name, dtype in (*COMMON, *task.more)
+            ),
+            Column(LOT, "<u2", "derived"),
+        )
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """The first task's probability and log-odds, then one number for each further task."""
+        first, *others = self.tasks
+        labels = (first.key, f"{first.key}_log_odds", *(task.key for task in others))
+        return (
+            Slice("intent", len(labels), "probability; log-odds; log1p of amounts", labels=labels),
+        )
 
     def features(self, rows: Rows, events: EventColumns) -> Floats:
         """No features: a model does not feed on its own output."""
@@ -45,12 +72,26 @@ class Intent(Struct, frozen=True):
         """Nothing: derived columns are taken from the later row."""
 
     def project(self, now: Snapshot, out: NDArray[np.float32]) -> None:
-        """Probability and bounded log-odds."""
-        p = now["intent.score"].astype(np.float64)
-        out[:, 0] = p
+        """Probabilities, bounded log-odds, logarithms of amounts."""
+        p = now[column(self.tasks[0], "score")].astype(np.float64)
         odds = np.clip(p, 1e-9, 1 - 1e-9)
+        out[:, 0] = p
         out[:, 1] = np.clip(np.log(odds / (1 - odds)), -_LOG_ODDS_MAX, _LOG_ODDS_MAX)
+        for k, task in enumerate(self.tasks[1:], 2):
+            score = now[column(task, "score")]
+            out[:, k] = score if task.kind == "binary" else np.log1p(score)
 
     def describe(self, now: Snapshot) -> list[Description]:
-        """The score by task."""
-        return described(purchase_in_session=now["intent.score"].astype(float).round(4).tolist())
+        """The latest score by task."""
+        return described(
+            **{
+                task.name: now[column(task, "score")].astype(float).round(4).tolist()
+                for task in self.tasks
+            }
+        )
+
+
+def keep_nothing(rows: Rows, of: NDArray[np.bool_]) -> None:
+    """Take back from these rows what was kept to be learnt."""
+    for task in TASKS:
+        drop(task, rows, of)

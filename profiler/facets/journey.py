@@ -27,7 +27,7 @@ from profiler.columns import (
 )
 from profiler.events import BEHAVIOUR_TYPES
 from profiler.facets.contract import Column, Description, Slice, described
-from profiler.facets.sessions import GAP_MS, session_opens
+from profiler.openings import GAP_MS, session_opens
 
 STEPS: Final = ("look", "search", "cart", "purchase")
 """By code − 1; code 0 is no step."""

@@ -31,11 +31,12 @@ class Rhythm(Struct, frozen=True):
         Slice("rhythm_week", 4, "mean resultant, first two harmonics", labels=_LABELS),
         Slice("rhythm_mass", 1, "events", MONTH_MS, "log1p"),
     )
-    feature_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ("day_cos", "day_sin", "week_cos", "week_sin")
 
     def features(self, rows: Rows, events: EventColumns) -> Floats:
-        """No features yet."""
-        return np.empty((len(events), 0))
+        """Place of each event's time on the circles of the day and of the week."""
+        angles = [_angle(events.ts, period_ms, offset_ms) for _, period_ms, offset_ms in _CIRCLES]
+        return np.column_stack([f(angle) for angle in angles for f in (np.cos, np.sin)])
 
     def update(self, rows: Rows, events: EventColumns) -> None:
         """Add the moments of the batch's event times."""
@@ -76,7 +77,11 @@ class Rhythm(Struct, frozen=True):
         )
 
 
+def _angle(ts: Ints, period_ms: int, offset_ms: int) -> Floats:
+    return np.asarray((ts - offset_ms) % period_ms * (2 * math.pi / period_ms))
+
+
 def _moments(ts: Ints, period_ms: int, offset_ms: int) -> Floats:
-    angle = (ts - offset_ms) % period_ms * (2 * math.pi / period_ms)
+    angle = _angle(ts, period_ms, offset_ms)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.column_stack([cos, sin, cos * cos - sin * sin, 2 * sin * cos])

@@ -6,10 +6,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from profiler.columns import EventColumns, Floats, Ints, Rows, Snapshot
+from profiler.columns import DAY_MS, EventColumns, Floats, Ints, Rows, Snapshot
 from profiler.facets.contract import Column, Description, Slice, described
+from profiler.openings import GAP_MS, session_opens
 
-GAP_MS = 30 * 60_000
 _COUNTS = ("n_sessions", "depth", "n_late")
 _TIMES = ("started", "last", "length_sum", "gap_sum")
 
@@ -30,10 +30,16 @@ class Sessions(Struct, frozen=True):
             labels=("n_sessions", "depth", "length", "gap"),
         ),
     )
-    feature_names: tuple[str, ...] = ("session_depth", "session_age", "gap", "n_sessions")
+    feature_names: tuple[str, ...] = (
+        *("session_depth", "session_age", "gap", "n_sessions"),
+        *("mean_gap", "tenure"),
+    )
 
     def features(self, rows: Rows, events: EventColumns) -> Floats:
-        """log1p of depth, age in s, gap in s and number of sessions, before each event."""
+        """log1p of what was before each event.
+
+        Depth, age in s, gap in s, number of sessions, mean gap between sessions in s, days known.
+        """
         before, _ = events.last_done
         opens = session_opens(events)
         first = _latest_opening(opens, events)
@@ -47,7 +53,14 @@ class Sessions(Struct, frozen=True):
         age_s = np.where(opens, 0, np.maximum(events.ts - started, 0)) / 1000
         gap_s = np.where(before > 0, np.maximum(events.ts - before, 0), 0) / 1000
         n = rows["sessions.n_sessions"][events.row] + _openings_so_far(opens, events)
-        return np.asarray(np.log1p(np.column_stack([depth, age_s, gap_s, n])))
+        mean_gap_s = _gaps_so_far(rows, opens, events) / np.maximum(n - 1.0, 1.0) / 1000
+        # A session that ends moves its beginning and its sums alike.
+        known_since = rows["sessions.started"] - rows["sessions.length_sum"]
+        known_since -= rows["sessions.gap_sum"]
+        is_known = rows["sessions.n_sessions"] > 0
+        known_since = np.where(is_known, known_since, events.ts[events.starts])
+        tenure = np.maximum(events.ts - known_since[events.row], 0) / DAY_MS
+        return np.asarray(np.log1p(np.column_stack([depth, age_s, gap_s, n, mean_gap_s, tenure])))
 
     def update(self, rows: Rows, events: EventColumns) -> None:
         """Find where sessions open in the batch, and close those that ended."""
@@ -118,12 +131,6 @@ class Sessions(Struct, frozen=True):
         )
 
 
-def session_opens(events: EventColumns) -> NDArray[np.bool_]:
-    """(N,) whether each event opens a session: the row's first ever, or after a long gap."""
-    before, _ = events.last_done
-    return np.asarray((before == 0) | (events.ts - before > GAP_MS))
-
-
 def _latest_opening(opens: NDArray[np.bool_], events: EventColumns) -> NDArray[np.intp]:
     """(N,) index of the event that opened each event's session, -1 if before the batch."""
     index = np.where(opens, np.arange(len(events)), -1)
@@ -135,6 +142,15 @@ def _openings_so_far(opens: NDArray[np.bool_], events: EventColumns) -> NDArray[
     """(N,) sessions that opened in the row's part of the batch before each event."""
     total: NDArray[np.intp] = np.cumsum(opens) - opens
     return np.asarray(total - total[events.starts][events.row])
+
+
+def _gaps_so_far(rows: Rows, opens: NDArray[np.bool_], events: EventColumns) -> Ints:
+    """(N,) ms between sessions that had opened before each event."""
+    before, _ = events.last_done
+    gaps = np.where(opens & (before > 0), events.ts - before, 0)
+    total: Ints = np.cumsum(gaps) - gaps
+    at_start = rows["sessions.gap_sum"] - total[events.starts]
+    return np.asarray(at_start[events.row] + total)
 
 
 def _sum(row: NDArray[np.intp], values: Ints, size: int) -> Ints:

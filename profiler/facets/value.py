@@ -45,14 +45,23 @@ class Value(Struct, frozen=True):
             labels=("spent", "return_share", "recency"),
         ),
     )
-    feature_names: tuple[str, ...] = ("money_month", "purchase_recency")
+    feature_names: tuple[str, ...] = (
+        *("money_month", "purchase_recency"),
+        *("money_day", "spent"),
+    )
 
     def features(self, rows: Rows, events: EventColumns) -> Floats:
-        """log1p of the month's money and of days since a purchase, before each event."""
+        """log1p of what was before each event.
+
+        The month's money, days since a purchase, the day's money, all money.
+        """
         amounts = (events.type_code == _PURCHASE) * events.price * events.quantity
+        stored = np.column_stack([rows["value.money"], rows["value.money_day"]])
         money = prefix_decayed(
-            events, rows["value.money"][:, None].astype(np.float64), amounts[:, None], (MONTH_MS,)
+            events, stored, np.column_stack([amounts, amounts]), (MONTH_MS, DAY_MS)
         )
+        before_it = np.cumsum(amounts) - amounts
+        spent = rows["value.spent"][events.row] + before_it - before_it[events.starts][events.row]
         known = rows["value.last_purchase"]
         bought_at = np.where(events.type_code == _PURCHASE, events.ts, 0)
         latest = segmented_max(np.maximum(bought_at, known[events.row]), events.row)
@@ -60,7 +69,8 @@ class Value(Struct, frozen=True):
         before[1:] = latest[:-1]
         before[events.starts] = known
         days = np.where(before > 0, np.maximum(events.ts - before, 0) / DAY_MS, 0.0)
-        return np.column_stack([np.log1p(money[:, 0]), np.log1p(days)])
+        known_of = np.column_stack([money[:, 0], days, money[:, 1], np.maximum(spent, 0.0)])
+        return np.asarray(np.log1p(known_of))
 
     def update(self, rows: Rows, events: EventColumns) -> None:
         """Add the batch's purchases and refunds."""

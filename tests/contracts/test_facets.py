@@ -101,8 +101,8 @@ def test_an_empty_row_is_the_identity_of_merging(facet: Facet) -> None:
             np.testing.assert_array_equal(merged[column.name], ROWS[column.name], column.name)
 
 
-def test_the_default_spec_has_144_dimensions_and_rows_within_their_bound() -> None:
-    assert DEFAULT_SPEC.dims == 144
+def test_the_default_spec_has_146_dimensions_and_rows_within_their_bound() -> None:
+    assert DEFAULT_SPEC.dims == 146
     assert DEFAULT_SPEC.dtype.itemsize <= ROW_BYTES_MAX
 
 

@@ -63,7 +63,7 @@ def test_an_equal_row_has_no_differences() -> None:
 def test_derived_columns_and_the_ring_of_ids_are_not_compared() -> None:
     person = people_of("a")["a"]
     row = row_of(person)
-    row["intent.score"] = 0.7
+    row["intent.purchase_score"] = 0.7
     row["core.recent"][3] = 99
 
     assert compare("a", person, row) == []

@@ -158,7 +158,7 @@ def test_slices_cover_the_vector_without_gap_or_overlap() -> None:
         assert part["offset"] == ends[-1]
         ends.append(part["offset"] + part["length"])
 
-    assert ends[-1] == layout["dims"] == 144
+    assert ends[-1] == layout["dims"] == 146
 
 
 def test_the_documented_keys_are_those_of_the_store() -> None:

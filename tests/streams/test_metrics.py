@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from profiler.quality.facts import Problem
 from streams.histogram import BulkHistogram
-from streams.metrics import BatchFigures, Metrics, ModelQuality, QualityFigures
+from streams.metrics import BatchFigures, Metrics, QualityFigures
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ def full() -> Metrics:
     metrics.count_pause("store")
     metrics.set_arena_capacity(100)
     metrics.set_partition(0, lag_events=12, watermark_ms=1_500)
-    metrics.set_model("purchase", ModelQuality(log_loss=0.3, roc_auc=0.8, calibration_error=0.02))
+    metrics.set_model("purchase", {"log_loss": 0.3, "roc_auc": 0.8, "calibration_error": 0.02})
     metrics.count_labels("purchase", {"yes": 4, "no": 9})
     return metrics
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from streams.metrics import BatchFigures, Metrics, ModelQuality
+from streams.metrics import BatchFigures, Metrics
 from streams.scrape import Scrape, parse
 
 
@@ -15,7 +15,7 @@ def scrape_after(*batches: BatchFigures) -> Scrape:
     metrics = Metrics()
     for figures in batches:
         metrics.observe_batch(figures)
-    metrics.set_model("purchase", ModelQuality(log_loss=0.5, roc_auc=0.75, calibration_error=0.1))
+    metrics.set_model("purchase", {"log_loss": 0.5, "roc_auc": 0.75, "calibration_error": 0.1})
     return parse(metrics.render().decode())
 
 
