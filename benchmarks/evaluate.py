@@ -22,6 +22,7 @@ from msgspec import Struct
 from benchmarks import drift, optimisation
 from profiler.errors import UsageError
 from profiler.sources import Converted, Row, source_named
+from streams.answers import answer, answer_lines
 from streams.evaluation import EvaluationOptions, evaluate, lines
 from streams.files import read_lines, stem
 from streams.interactions import Interaction, rated, sold
@@ -43,6 +44,7 @@ class Stream(Struct, frozen=True):
     source: str
     read: Callable[[], list[Converted]]
     options: EvaluationOptions
+    has_tasks: bool = True
 
 
 def _records(
@@ -75,8 +77,8 @@ def _is_sold(record: Converted) -> bool:
 
 
 STREAMS: Final = {
-    "movielens-5": Stream("movielens", lambda: _movielens(5), ONCE),
-    "movielens-all": Stream("movielens", lambda: _movielens(1, 2, 3, 4, 5), ONCE),
+    "movielens-5": Stream("movielens", lambda: _movielens(5), ONCE, False),
+    "movielens-all": Stream("movielens", lambda: _movielens(1, 2, 3, 4, 5), ONCE, False),
     "taobao_long": Stream("taobao", lambda: _taobao("long"), EvaluationOptions()),
     "taobao_burst": Stream("taobao", lambda: _taobao("burst"), EvaluationOptions()),
     "online_retail": Stream("online-retail", lambda: _retail(RETAIL_ROWS), EvaluationOptions()),
@@ -96,8 +98,11 @@ def main(only: tuple[str, ...]) -> None:
         print(f"\n== {name}", flush=True)
         if name in STREAMS:
             stream = STREAMS[name]
-            for table in evaluate(stream.read(), stream.source, stream.options):
+            records = stream.read()
+            for table in evaluate(records, stream.source, stream.options):
                 print("\n".join(["", *lines(table, stream.options.k)]), flush=True)
+            if stream.has_tasks:
+                print("\n".join(["", *answer_lines(answer(records, stream.source))]), flush=True)
         else:
             WORLDS[name]()
     print(f"\n{time.monotonic() - begun_s:,.0f} s")
