@@ -84,7 +84,10 @@ def test_what_comes_later_changes_no_ranking() -> None:
             run.take(batch)
         return run.items.ranking(protocol).rankings.lists[:600]
 
-    others = [event | {"item_id": "other", "user_id": "u1"} for event in events(300)]
+    others = [
+        event | {"item_id": "other", "user_id": "u1", "ts": int(str(event["ts"])) + 10**9}
+        for event in events(300)
+    ]
 
     assert (ranked(events(600)) == ranked(events(600) + others)).all()
     assert not (ranked(events(600)) == ranked(others + events(600))).all()
