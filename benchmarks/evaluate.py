@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ from streams.replay import by_event_time
 ROOT: Final = Path(__file__).parents[1]
 DATA: Final = Path(os.environ.get("PROFILER_DATA_DIR", ROOT.parent / "shared" / "data"))
 MOVIELENS: Final = ROOT / "cache" / "ml-100k"
+EACH: Final = EvaluationOptions()
 ONCE: Final = EvaluationOptions(k=10, skip=0.3, once=True)
 RETAIL_ROWS: Final = 120_000
 
@@ -39,12 +41,12 @@ _DECODE: Final = msgspec.json.Decoder(Interaction).decode
 
 
 class Stream(Struct, frozen=True):
-    """A data set to be ranked."""
+    """A data set to be ranked, and one whose tasks are to be answered."""
 
     source: str
     read: Callable[[], list[Converted]]
     options: EvaluationOptions
-    has_tasks: bool = True
+    all_of_it: Callable[[], list[Converted]] | None = None
 
 
 def _records(
@@ -64,9 +66,12 @@ def _taobao(name: str) -> list[Converted]:
     return by_event_time(_records(DATA / f"taobao_{name}.csv.gz", "taobao"))
 
 
-def _retail(limit: int) -> list[Converted]:
-    records = _records(DATA / "online_retail.csv.gz", "online-retail")
-    return list(islice(filter(_is_sold, by_event_time(records)), limit))
+def _retail() -> list[Converted]:
+    return by_event_time(_records(DATA / "online_retail.csv.gz", "online-retail"))
+
+
+def _sold(limit: int) -> list[Converted]:
+    return list(islice(filter(_is_sold, _retail()), limit))
 
 
 def _is_sold(record: Converted) -> bool:
@@ -77,11 +82,11 @@ def _is_sold(record: Converted) -> bool:
 
 
 STREAMS: Final = {
-    "movielens-5": Stream("movielens", lambda: _movielens(5), ONCE, False),
-    "movielens-all": Stream("movielens", lambda: _movielens(1, 2, 3, 4, 5), ONCE, False),
-    "taobao_long": Stream("taobao", lambda: _taobao("long"), EvaluationOptions()),
-    "taobao_burst": Stream("taobao", lambda: _taobao("burst"), EvaluationOptions()),
-    "online_retail": Stream("online-retail", lambda: _retail(RETAIL_ROWS), EvaluationOptions()),
+    "movielens-5": Stream("movielens", partial(_movielens, 5), ONCE),
+    "movielens-all": Stream("movielens", partial(_movielens, 1, 2, 3, 4, 5), ONCE),
+    "taobao_long": Stream("taobao", partial(_taobao, "long"), EACH, partial(_taobao, "long")),
+    "taobao_burst": Stream("taobao", partial(_taobao, "burst"), EACH, partial(_taobao, "burst")),
+    "online_retail": Stream("online-retail", partial(_sold, RETAIL_ROWS), EACH, _retail),
 }
 WORLDS: Final = {
     "drift": lambda: drift.main(["--seeds", "50"], standalone_mode=False),
@@ -98,11 +103,11 @@ def main(only: tuple[str, ...]) -> None:
         print(f"\n== {name}", flush=True)
         if name in STREAMS:
             stream = STREAMS[name]
-            records = stream.read()
-            for table in evaluate(records, stream.source, stream.options):
+            for table in evaluate(stream.read(), stream.source, stream.options):
                 print("\n".join(["", *lines(table, stream.options.k)]), flush=True)
-            if stream.has_tasks:
-                print("\n".join(["", *answer_lines(answer(records, stream.source))]), flush=True)
+            if stream.all_of_it is not None:
+                answers = answer(stream.all_of_it(), stream.source)
+                print("\n".join(["", *answer_lines(answers)]), flush=True)
         else:
             WORLDS[name]()
     print(f"\n{time.monotonic() - begun_s:,.0f} s")

@@ -45,6 +45,10 @@ OUTCOMES: Final = (
 """What became of a record. Forwarded: sent to its home; repeated: a forward that had come before,
 which the reader of the home drops; outside: of a time that is loaded from elsewhere."""
 
+DESCRIBED_AT_ONCE: Final = 512
+"""Rows whose descriptions are made, and turned into text, while they are in the processor's cache:
+of ten thousand at once each costs twice as much."""
+
 Lap = Callable[[str], None]
 """Called at the end of each step with its name: the caller owns the clock."""
 
@@ -205,7 +209,10 @@ def visible(
     """
     now = Snapshot(rows)
     encode = msgspec.json.Encoder().encode
-    summaries = [encode(description) for description in spec.describe(now)]
+    summaries: list[bytes] = []
+    for start in range(0, len(rows), DESCRIBED_AT_ONCE):
+        some = Snapshot(rows[start : start + DESCRIBED_AT_ONCE])
+        summaries += [encode(description) for description in spec.describe(some)]
     for k, of_one in ties.items():
         summaries[k] = with_ties(summaries[k], of_one, int(now.as_of[k]))
     return spec.project(now), summaries

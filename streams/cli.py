@@ -7,6 +7,7 @@ check that failed, 2 the command line or a setting is wrong, 75 a worker that st
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -89,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Without the program's name; by default those of this process.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    # Before NumPy is imported: its threads wait by spinning, which takes the processor from the
+    # worker's loop, and our matrices are too small to gain by them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # `profiler get` must not wait for the imports of Faust and River.
     names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
     # Its faults reach people as our own errors, in one line.
