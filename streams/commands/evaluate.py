@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -11,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from profiler.sources import SOURCE_NAMES
+from streams.answers import answer, answer_lines
 from streams.console import end_on_sigterm, json_option, require_writable, show_json
 from streams.evaluation import OURS, EvaluationOptions, Table, curves, evaluate, lines
 from streams.formats import source_of
@@ -107,6 +109,8 @@ def command(
         bars = _Bars()
         held.callback(bars.close)
         tables = evaluate(records, known.name, options, bars.tell)
+        tell = partial(_tell, bars, len(records))
+        answers = answer(records, known.name, skip=skip, baselines=baselines, told=tell)
         for tracker in trackers:
             for table in tables:
                 for tenth, metrics in enumerate(_metrics(table), 1):
@@ -114,11 +118,16 @@ def command(
     if curves_file is not None:
         curves_file.write_text("\n".join(curves(tables)) + "\n", "utf-8")
     if as_json:
-        show_json({"seed": seed, "tables": tables})
+        show_json({"seed": seed, "tables": tables, "answers": answers})
     else:
         click.echo(f"seed {seed}, {len(records):,} records")
         for table in tables:
             click.echo("\n".join(["", *lines(table, k)]))
+        click.echo("\n".join(["", *answer_lines(answers)]))
+
+
+def _tell(bars: _Bars, total: int, n: int) -> None:
+    bars.tell("tasks", n, total)
 
 
 def _metrics(table: Table) -> Sequence[dict[str, float]]:
