@@ -75,7 +75,7 @@ bench: install ## Measure events/s, against a plain Faust agent
 MOVIELENS := cache/ml-100k
 EVALUATE :=
 evaluate: install ## Predict data sets event by event, against baselines (or EVALUATE=one of them)
-	$(BIN)/python -m benchmarks.evaluate $(foreach name,$(EVALUATE),--only $(name))
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.evaluate $(foreach name,$(EVALUATE),--only $(name))
 
 movielens: install ## Fetch MovieLens-100k (for research, see docs/evaluation.md) into MOVIELENS
 	$(BIN)/python -m streams.movielens $(MOVIELENS)
