@@ -22,6 +22,8 @@ FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="streaming-user-profiles" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/profiler/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# The matrices of a batch are small: further threads would only wait for one another.
+ENV OPENBLAS_NUM_THREADS=1
 COPY --from=build /opt/profiler /opt/profiler
 RUN useradd --system --uid 10001 --no-create-home profiler
 USER 10001

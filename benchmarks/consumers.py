@@ -130,6 +130,7 @@ class WorkerProcess(Child):
             "PROFILER_TOPIC_PREFIX": topic_prefix,
             "PROFILER_GROUP": group,
             "PROFILER_WEB_PORT": str(self._port),
+            "OPENBLAS_NUM_THREADS": "1",
         }
         super().__init__("the worker", [sys.executable, "-m", "streams.cli", "worker"], environ)
 

@@ -23,9 +23,9 @@ KNEE: Final = 0.5
 Z_MAX: Final = 5.0
 """Bound on scaled values: what is far out must not say more than this."""
 
-UNIT: Final = 0.5
-"""Of the columns, in deviations: weights have a prior of variance 1, so that a quarter of that is
-expected per deviation."""
+UNIT: Final = 0.3
+"""Of the columns, in deviations: weights have a prior of variance 1, so that per deviation a tenth
+of that is expected."""
 
 BENT: Final = 4
 """Columns per feature."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from river import stats
 
 from profiler.columns import Floats
 from profiler.models.calibration import Calibration
@@ -148,6 +149,7 @@ class Competition:
         self.personal = Personal(task.kind)
         self._waiting: list[Labels] = []
         self._n_waiting = 0
+        self._weight = stats.Mean()
 
     def predict(self, x: X) -> NDArray[np.float32]:
         """(N, 1 + S) what the serving candidate says, calibrated, and what the rivals say."""
@@ -194,6 +196,10 @@ class Competition:
         is_learnt = (labels.label > 0) | (lots * 1024 % 1.0 < share)
         scale = np.where(labels.label > 0, 1.0, 1.0 / share)
         weight = np.minimum(labels.weight, WEIGHT_MAX) * scale
+        if is_learnt.any():
+            self._weight.update(float(weight[is_learnt].mean()), int(is_learnt.sum()))
+        # One label that stands for ten is not as good as ten: on average each counts once.
+        weight = weight / max(self._weight.get(), 1.0)
         losses: dict[str, Floats] = {}
         for k, (name, entry) in enumerate(self.entries.items()):
             sampled = np.flatnonzero(lots < entry.listed.share)

@@ -14,14 +14,15 @@ from profiler.models.candidates.trees import Forest, Tree
 from profiler.models.candidates.two_part import TwoPart
 
 CANDIDATES: Final[tuple[Listed, ...]] = (
-    Listed("prior", ("binary", "amount"), Prior),
-    Listed("linear", ("binary", "amount"), ByGradient),
     Listed("bayesian", ("binary",), Bayesian),
     Listed("two_part", ("amount",), TwoPart),
+    Listed("prior", ("binary", "amount"), Prior),
+    Listed("linear", ("binary", "amount"), ByGradient),
     Listed("naive_bayes", ("binary",), NaiveBayes),
     Listed("factorisation", ("binary", "amount"), Factorisation, share=0.1),
     Listed("tree", ("binary", "amount"), Tree, share=0.02, is_default=False),
     Listed("forest", ("binary", "amount"), Forest, share=0.005, is_default=False),
 )
-"""Those that can compete. The first serves while nothing is known. What a row keeps of their
-predictions goes by their place (`task.RIVALS`), so new ones are added at the end."""
+"""Those that can compete. The first serves while nothing is known: one that is sure of little then.
+What a row keeps of their predictions goes by their place (`task.RIVALS`), so new ones are added at
+the end."""

@@ -40,7 +40,11 @@ class Bayesian:
 
     def predict(self, x: X) -> Floats:
         """See `Candidate.predict`."""
-        return probability(self._raw(self.basis.expand(x)))
+        return self.chance(self.basis.expand(x))
+
+    def chance(self, columns: NDArray[np.float32]) -> Floats:
+        """(N,) probabilities for the columns of the basis."""
+        return probability(self._raw(columns))
 
     def contributions(self, x: X) -> Floats:
         """(N, F) what each feature adds to the log-odds."""

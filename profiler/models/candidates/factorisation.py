@@ -18,7 +18,7 @@ from river import optim
 from profiler.columns import Floats
 from profiler.models.basis import Scale
 from profiler.models.candidates.contract import Question, State, X
-from profiler.models.candidates.gradient import LOG_AMOUNT_MAX, relative
+from profiler.models.candidates.gradient import LOG_AMOUNT_MAX
 from profiler.models.numbers import averaged, by_name, in_order, log_odds, probability
 
 FACTORS: Final = 4
@@ -26,7 +26,7 @@ STEP: Final = 0.02
 SEED: Final = 1
 SPREAD: Final = 0.1
 WEIGHT_MAX: Final = 8.0
-"""Bound on a label's relative weight: a step along a product of weights may run away."""
+"""Bound on a label's weight: a step along a product of weights may run away."""
 
 _MINI_BATCH_MAX: Final = 8
 _LABELS_PER_GROWTH: Final = 250
@@ -65,7 +65,7 @@ class Factorisation:
         self.scale.learn(x)
         scaled = self.scale.transform(x).astype(np.float64)
         target = y if self._is_binary else np.log1p(y)
-        w = np.minimum(relative(w), WEIGHT_MAX)
+        w = np.minimum(w, WEIGHT_MAX)
         start = 0
         while start < len(x):
             size = min(_MINI_BATCH_MAX, 1 + (n_before + start) // _LABELS_PER_GROWTH)

@@ -30,17 +30,6 @@ _MINI_BATCH_MAX: Final = 64
 _LABELS_PER_GROWTH: Final = 250
 
 
-def relative(w: Floats) -> Floats:
-    """Weights for steps of bounded size: relative to their mean where that is above one.
-
-    Examples
-    --------
-    >>> relative(np.array([1.0, 3.0]))
-    array([0.5, 1.5])
-    """
-    return np.asarray(w / max(float(w.mean()), 1.0)) if len(w) else w
-
-
 class ByGradient:
     """A generalised linear model of River's, in batches."""
 
@@ -84,7 +73,6 @@ class ByGradient:
         self.scale.learn(x)
         scaled = self.scale.transform(x).astype(np.float64)
         target = y if self._is_binary else np.log1p(y)
-        w = relative(w)
         start = 0
         while start < len(x):
             size = min(_MINI_BATCH_MAX, 1 + (n_before + start) // _LABELS_PER_GROWTH)

@@ -38,8 +38,8 @@ class TwoPart:
     def predict(self, x: X) -> Floats:
         """See `Candidate.predict`."""
         columns = self.any.basis.expand(x)
-        chance = self.any.predict(x)
-        size = columns @ self.size.weights()
+        chance = self.any.chance(columns)
+        size = (columns @ self.size.weights().astype(np.float32)).astype(np.float64)
         spread = np.sqrt(self._squares.get())
         quantile = np.clip((chance - 0.5) / chance, _QUANTILE_MIN, 1.0 - _QUANTILE_MIN)
         logarithm = np.clip(size + spread * ndtri(quantile), 0.0, LOG_AMOUNT_MAX)

@@ -60,7 +60,7 @@ def filled(seed: int, n_sessions: int = 1_500) -> ModelBank:
 
 
 def test_the_model_learns_who_buys() -> None:
-    figures = filled(3).competitions["purchase_in_session"].served
+    figures = filled(3, 2_500).competitions["purchase_in_session"].served
 
     assert isinstance(figures, Probabilities)
     print(figures.figures())

@@ -38,8 +38,9 @@ def run(competition: Competition, n_batches: int = 40, **how: float) -> None:
         competition.learn(asked(competition, some(100, k, **how)))
 
 
-def test_the_prior_serves_until_another_has_shown_itself() -> None:
+def test_a_challenger_serves_once_it_has_shown_itself() -> None:
     competition = Competition(PurchaseInSession(), NAMES)
+    competition.serving = "prior"
 
     competition.learn(asked(competition, some(SHADOW_MIN - 1, 1)))
     competition.flush()
@@ -52,6 +53,7 @@ def test_the_prior_serves_until_another_has_shown_itself() -> None:
 
 def test_nobody_takes_over_where_nothing_can_be_known() -> None:
     competition = Competition(PurchaseInSession(), NAMES)
+    competition.serving = "prior"
 
     run(competition, strength=0.0, base=-3.0)
 
@@ -75,7 +77,7 @@ def test_candidates_are_scored_by_what_they_had_said() -> None:
     competition = Competition(PurchaseInSession(), NAMES, ["prior", "bayesian"])
     labels = some(400, 5)
     wrong = labels_of(labels.x, labels.label)
-    wrong.rivals[:, 1] = np.where(labels.label > 0, 0.01, 0.99)
+    wrong.rivals[:, 0] = np.where(labels.label > 0, 0.01, 0.99)
 
     competition.learn(wrong)
     competition.flush()
