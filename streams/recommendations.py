@@ -111,7 +111,8 @@ class Recommender:
         (profile,) = yield from self._reader.profiles([pid], with_names=False)
         if now_s >= known.until_s:
             yield from self._fetch(kind, known)
-            known.until_s = now_s + REMEMBERED_S
+            # Where there is nothing yet there may be something soon.
+            known.until_s = now_s + (REMEMBERED_S if len(known.shelf) else 0.0)
         past = _past(profile)
         left_out = {token_hash(kind, name) for name in exclude}
         if new_only:
