@@ -31,13 +31,13 @@ from profiler.recommendation.stored import (
 from streams.log import get_logger
 from streams.store import RowWrite, Store, name_field
 
-ROOM_ROWS: Final = 16_384
+ROOM_ROWS: Final = 4_096
 """Rows of items between two flushes."""
-BATCH_EVENTS_MAX: Final = 1_024
+BATCH_EVENTS_MAX: Final = 512
 """Events of a batch that are added up; of more, every so many-th."""
 TRIES_MAX: Final = 8
 """How often a row is read again because another worker wrote it, before its additions are left."""
-CHUNK_ROWS: Final = 512
+CHUNK_ROWS: Final = 128
 
 SHELF: Final = "shelf"
 KINDS: Final = ("item", "category", "members")
