@@ -13,6 +13,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from profiler.cleaning import Cleaner
 from profiler.dedupe import EVENTS, FORWARDED, PARTS, topic_code
 from profiler.facets.quarantine import Guard
 from profiler.privacy.pseudonym import Pseudonymiser
+from profiler.recommendation.seen import Seen
 from profiler.records import Chunk, RawRecord
 from profiler.spec import guarded_spec
 from streams.arena import Arena
@@ -42,6 +44,7 @@ from streams.patience import Patience
 from streams.replay import ReplayOptions, load
 from streams.settings import load_settings
 from streams.spool import Spooled, SpoolWriter, read_index, read_part
+from streams.statistics import BATCH_EVENTS_MAX, StatisticsWriter
 from streams.store import Store
 from streams.updater import Updater, Work
 from streams.updates import KafkaUpdates
@@ -285,6 +288,8 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
         work = await compute([chunk])
         if refused := await committer.write(work):
             await committer.settle(refused, work, None)
+        if settings.statistics_interval_s:
+            await patience.until_done(partial(_count, store, work.processed.seen))
         return work.processed.outcomes
     finally:
         await letters.close()
@@ -292,8 +297,12 @@ async def _apply(process: _Process, part: int, records: Sequence[RawRecord]) -> 
         await updates.close()
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+async def _count(store: Store, seen: Seen) -> None:
+    """Add what people touched to the statistics, of as many of a part as there is room for."""
+    statistics = StatisticsWriter(store)
+    for start in range(0, len(seen), BATCH_EVENTS_MAX):
+        statistics.add(seen.only(slice(start, start + BATCH_EVENTS_MAX)))
+    await statistics.flush()
 
 
 def _line(record: RawRecord, reason: str) -> bytes:

@@ -317,3 +317,23 @@ def send(settings: Settings, events: list[dict[str, Any]]) -> None:
     with EventProducer(settings.brokers, settings.topic("events")) as producer:
         for event in events:
             producer.send_raw(event["user_id"].encode(), msgspec.json.encode(event))
+
+
+def test_what_was_loaded_can_be_recommended_from(
+    topics: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = tmp_path / "history.jsonl"
+    looks = [
+        click(f"u{k}", T_MS - DAY_MS + 1_000 * place + k, f"{k}-{place}") | {"item_id": item}
+        for k in range(20)
+        for place, item in enumerate(("cup", "saucer"))
+    ]
+    history.write_bytes(b"\n".join(map(msgspec.json.encode, looks)))
+
+    code = main(["backfill", str(history), "--folder", str(tmp_path / "folder"), "--json"])
+    loaded = json.loads(capsys.readouterr().out)
+
+    assert (code, loaded["outcomes"]) == (0, {"applied": 40})
+    with ProfileClient(topics.store_url, topics.pseudonym_key.reveal()) as client:
+        found = {one.name: one.clues for one in client.recommend("u3")}
+    assert found["cup"]["goes_with"] > 0
