@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate identity kafka chaos matrix lint fix schemas bench evaluate movielens lock clean
+.PHONY: help install demo test simulate identity kafka chaos matrix lint fix schemas bench evaluate claims movielens lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1m%-9s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ MOVIELENS := cache/ml-100k
 EVALUATE :=
 evaluate: install ## Predict data sets event by event, against baselines (or EVALUATE=one of them)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.evaluate $(foreach name,$(EVALUATE),--only $(name))
+
+claims: install ## Measure again what is claimed of predictions; fails where it does not hold
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.claims
 
 movielens: install ## Fetch MovieLens-100k (for research, see docs/evaluation.md) into MOVIELENS
 	$(BIN)/python -m streams.movielens $(MOVIELENS)
