@@ -113,3 +113,42 @@ class ItemMetrics:
         """Set items, versions, evicted versions, and the time up to which the topic was read."""
         for gauge, figure in zip(self._gauges.values(), figures, strict=True):
             gauge.set(figure)
+
+
+class RecommendationMetrics:
+    """Of what recommendations are made from.
+
+    Parameters
+    ----------
+    registry
+        Where they are.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._events = Counter(
+            "profiler_statistics_events",
+            "Events of interest: counted in statistics, or left out for lack of room.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._given_up = Counter(
+            "profiler_statistics_rows_given_up",
+            "Rows of statistics whose additions were left, as others kept writing them.",
+            registry=registry,
+        )
+        self._recall = Gauge(
+            "profiler_recommendation_recall",
+            "Share of the latest ranked events that were among the first 20.",
+            ["kind"],
+            registry=registry,
+        )
+
+    def count(self, n_counted: int, n_left_out: int, n_given_up: int) -> None:
+        """Count events by what became of them, and rows."""
+        self._events.labels("counted").inc(n_counted)
+        self._events.labels("left_out").inc(n_left_out)
+        self._given_up.inc(n_given_up)
+
+    def set_recall(self, kind: str, recall: float) -> None:
+        """Set how good rankings of items or categories are."""
+        self._recall.labels(kind).set(recall)

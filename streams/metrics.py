@@ -23,7 +23,7 @@ from prometheus_client import (
 
 from profiler.guard import UNGUARDED, Guarded
 from streams.histogram import BulkHistogram
-from streams.metric_groups import ItemMetrics, QualityMetrics
+from streams.metric_groups import ItemMetrics, QualityMetrics, RecommendationMetrics
 from streams.metric_groups import QualityFigures as QualityFigures  # as `BatchFigures` is here
 
 READABLE_BUCKETS_S: Final = (
@@ -82,6 +82,11 @@ class BatchFigures(Struct, frozen=True, kw_only=True):
 
 class Metrics:
     """All metrics of one worker around one registry.
+
+    Attributes
+    ----------
+    of_recommendation
+        Those of what recommendations are made from.
 
     Examples
     --------
@@ -146,6 +151,7 @@ class Metrics:
         self._init_gauges(registry)
         self._of_quality = QualityMetrics(registry)
         self._of_items = ItemMetrics(registry)
+        self.of_recommendation = RecommendationMetrics(registry)
 
     def _init_troubles(self, registry: CollectorRegistry) -> None:
         self._pauses = Counter(

@@ -7,6 +7,7 @@ import contextlib
 
 from profiler.errors import StoreError, StoreUnavailable
 from profiler.recommendation.seen import Seen
+from streams.metrics import Metrics
 from streams.next_touch import NextTouch
 from streams.statistics import StatisticsWriter
 from streams.store import Store
@@ -24,9 +25,13 @@ class Recommending:
         Tells this worker's mixes from those of others.
     interval_s
         How often statistics are merged; 0: nothing is kept or learnt.
+    metrics
+        Told at each `publish`.
     """
 
-    def __init__(self, store: Store, worker_id: str, interval_s: float) -> None:
+    def __init__(self, store: Store, worker_id: str, interval_s: float, metrics: Metrics) -> None:
+        self._metrics = metrics.of_recommendation
+        self._told = (0, 0, 0)
         self._statistics = StatisticsWriter(store)
         self._next_touch = NextTouch(store, worker_id, self._statistics.add)
         self._interval_s = interval_s
@@ -45,7 +50,17 @@ class Recommending:
     async def publish(self) -> None:
         """Write what was learnt here, for readers and other workers."""
         if self._interval_s:
+            self._tell()
             await self._next_touch.publish()
+
+    def _tell(self) -> None:
+        counts = self._statistics
+        now = counts.n_counted, counts.n_left_out, counts.n_given_up
+        self._metrics.count(*(n - before for n, before in zip(now, self._told, strict=True)))
+        self._told = now
+        for task in self._next_touch.tasks:
+            if task.n:
+                self._metrics.set_recall(task.kind, task.recall())
 
     async def run(self) -> None:
         """Work until cancelled; what is not merged by then is merged first, if it can be."""

@@ -52,13 +52,19 @@ class StatisticsWriter:
     ----------
     store
         Where all workers' rows are.
+
+    Attributes
+    ----------
+    n_counted, n_left_out
+        Events that were taken in, and those for which there was no room.
+    n_given_up
+        Rows whose additions were left, as others kept writing them.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._new = Statistics()
-        self.n_left_out = 0
-        self.n_given_up = 0
+        self.n_counted = self.n_left_out = self.n_given_up = 0
 
     def add(self, seen: Seen) -> None:
         """Take in what a batch saw; in part, where there is too much of it."""
@@ -73,6 +79,7 @@ class StatisticsWriter:
             seen = seen.only(slice(None, None, step))
             self.n_left_out += n - len(seen)
         self._new.add(seen)
+        self.n_counted += len(seen)
 
     async def flush(self) -> None:
         """Merge all that is new into the store's rows.

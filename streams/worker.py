@@ -133,7 +133,7 @@ class Worker:
         )
         self._acknowledgements = Acknowledgements(store, self._patience, limits.durable_after_s)
         self._figures = Figures(store, bank, metrics, worker_id)
-        self._recommending = Recommending(store, worker_id, limits.statistics_interval_s)
+        self._recommending = Recommending(store, worker_id, limits.statistics_interval_s, metrics)
         self._inbox = Inbox(limits.queue_events_max)
         self._written = asyncio.Event()
         self._written.set()
