@@ -26,6 +26,7 @@ pytestmark = pytest.mark.integration
 
 PEOPLE = 40
 BOT_EVENTS = 2_000
+LATER_MS = 45 * 60_000
 
 
 @pytest.fixture
@@ -56,6 +57,8 @@ def test_a_bot_is_held_and_teaches_nothing_until_it_is_released(
         send(topics, [click("bot", start_ms + BOT_EVENTS * 25) | bought])
         people = [click(f"u{k}", start_ms + k) for k in range(PEOPLE)]
         send(topics, [event | more for event in people for more in ({}, bought)])
+        # Whether a session ended in a purchase is learnt when it would be over.
+        send(topics, [click(f"late{k}", start_ms + LATER_MS) for k in range(PEOPLE)])
         held = audited(topics)
         until(lambda: n_labels(worker) >= PEOPLE)
         bot, person = profile(topics, "bot"), profile(topics, "u0")
