@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from profiler.events import Click
 from streams.cli import main
 from streams.client import ProfileClient, Recommendation
+from streams.embedded import EmbeddedStore
 from streams.producer import EventProducer
 from streams.settings import Settings
 from streams.topics import create_topics
@@ -20,6 +22,13 @@ from tests.integration.rig import as_environment, until, workers
 pytestmark = pytest.mark.integration
 
 PEOPLE = 30
+
+
+@pytest.fixture
+def store() -> Iterator[EmbeddedStore]:
+    """Of its own, as statistics are of all who share a store."""
+    with EmbeddedStore() as running:
+        yield running
 
 
 def look(person: str, item: str, ts: int) -> Click:
