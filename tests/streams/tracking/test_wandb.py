@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from streams.tracking.wandb import PROJECT, WandB
+from tests.integration.rig import until
 
 # wandb and what it imports warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -53,6 +54,8 @@ def test_an_offline_run_holds_what_was_logged_and_no_key(
 
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
     (path,) = folder.glob("run-*.wandb")
+    # Its own process writes the file, and may do so after `finish` has come back.
+    until(lambda: any(r.HasField("exit") for r in records_of(path)))
     records = records_of(path)
 
     points = [
